@@ -1,0 +1,90 @@
+package types
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Block is a header and the transactions that its Merkle root names: the
+// reward, then the transfers in the order in which they apply. Once made, a
+// block is never changed; everything that holds one relies on that.
+type Block struct {
+	Header    Header
+	Reward    Reward
+	Transfers []Transfer
+}
+
+// IDs returns the id of every transaction, the reward's first.
+func (b *Block) IDs() []Hash {
+	ids := make([]Hash, 1, 1+len(b.Transfers))
+	ids[0] = b.Reward.ID()
+	for i := range b.Transfers {
+		ids = append(ids, b.Transfers[i].ID())
+	}
+	return ids
+}
+
+// Size returns the length of the encoding in bytes.
+func (b *Block) Size() int {
+	n := HeaderSize + countSize(1+len(b.Transfers)) + b.Reward.Size()
+	for i := range b.Transfers {
+		n += b.Transfers[i].Size()
+	}
+	return n
+}
+
+// Encode returns the block's bytes.
+func (b *Block) Encode() []byte {
+	header := b.Header.Encode()
+	out := append(make([]byte, 0, b.Size()), header[:]...)
+	out = AppendCount(out, uint64(1+len(b.Transfers)))
+	out = b.Reward.Append(out)
+	for i := range b.Transfers {
+		out = b.Transfers[i].Append(out)
+	}
+	return out
+}
+
+// DecodeBlock reads one block that fills b; otherwise ErrMalformed, and
+// ErrRewardPosition with it where the reward is missing or not alone. The caller
+// bounds len(b); what is allocated is in proportion to it.
+func DecodeBlock(b []byte) (*Block, error) {
+	d := decoder{b: b}
+	block := &Block{Header: d.header()}
+	count := d.count()
+	if d.err == nil && (count == 0 || d.version() != rewardVersion) {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, ErrRewardPosition)
+	}
+	d.reward(&block.Reward)
+	if d.err == nil && count-1 > uint64(len(d.b)/MinTransferSize) {
+		d.fail("%d transfers cannot fit into %d bytes", count-1, len(d.b))
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	if count > 1 {
+		block.Transfers = make([]Transfer, count-1)
+	}
+	for i := range block.Transfers {
+		if d.version() == rewardVersion {
+			return nil, fmt.Errorf("%w: transaction %d: %w", ErrMalformed, i+1, ErrRewardPosition)
+		}
+		d.transfer(&block.Transfers[i])
+		if d.err != nil {
+			return nil, fmt.Errorf("transaction %d: %w", i+1, d.err)
+		}
+	}
+	if err := d.end(); err != nil {
+		return nil, err
+	}
+	return block, nil
+}
+
+// version looks at the version of the next transaction without reading it; 0
+// when there is none.
+func (d *decoder) version() uint32 {
+	if len(d.b) < 4 {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(d.b)
+}
