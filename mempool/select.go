@@ -1,0 +1,118 @@
+package mempool
+
+import (
+	"iter"
+
+	"github.com/google/btree"
+
+	"cairn/types"
+)
+
+// Bounds of the work that one selection may cause beyond one attempt for each
+// transfer.
+const (
+	maxRetries = 10_000 // of transfers that failed at first
+	maxMisfits = 1_000  // in a row that are too large for the room left
+)
+
+// Snapshot is the pool as it was at one moment, for use while the pool changes:
+// it shares the pool's memory and costs next to nothing to take.
+type Snapshot struct {
+	best *btree.BTreeG[*Entry]
+}
+
+// Snapshot freezes the present order. It counts as a change of the pool, so it
+// needs the same lock; using the snapshot then needs none.
+func (p *Pool) Snapshot() Snapshot { return Snapshot{p.best.Clone()} }
+
+// Len returns the number of transfers.
+func (s Snapshot) Len() int { return s.best.Len() }
+
+// Best goes through the transfers by fee per byte, then arrival.
+func (s Snapshot) Best() iter.Seq[*Entry] { return ascend(s.best) }
+
+// Select chooses transfers for a block, best first, whose encodings take at most
+// maxBytes together. It calls try for each that fits; try applies it to the
+// balances of the block and fails where that cannot be done. A transfer that
+// fails is tried again when one that is chosen later has credited its sender or
+// its recipient, so that payments out of pending income come into the same
+// block, in an order in which they apply. The order of the result is the order
+// of the successful calls.
+func (s Snapshot) Select(maxBytes int, try func(*Entry) error) []*Entry {
+	sel := selection{
+		room: maxBytes, try: try, retries: maxRetries,
+		waiting: make(map[types.Account][]*Entry), taken: make(map[*Entry]bool),
+	}
+	misfits := 0
+	for e := range s.Best() {
+		if sel.room < types.MinTransferSize || misfits == maxMisfits {
+			break
+		}
+		if e.Size > sel.room {
+			misfits++
+			continue
+		}
+		misfits = 0
+		if sel.offer(e) {
+			sel.retry(e.Transfer.Recipient)
+		} else {
+			sel.wait(e)
+		}
+	}
+	return sel.chosen
+}
+
+// Select is Snapshot.Select on the present pool, which must not change
+// meanwhile.
+func (p *Pool) Select(maxBytes int, try func(*Entry) error) []*Entry {
+	return Snapshot{p.best}.Select(maxBytes, try)
+}
+
+type selection struct {
+	room    int
+	try     func(*Entry) error
+	chosen  []*Entry
+	retries int
+	waiting map[types.Account][]*Entry // failed so far, by each of their accounts
+	taken   map[*Entry]bool            // chosen out of waiting
+}
+
+func (s *selection) offer(e *Entry) bool {
+	if s.try(e) != nil {
+		return false
+	}
+	s.chosen = append(s.chosen, e)
+	s.room -= e.Size
+	return true
+}
+
+func (s *selection) wait(e *Entry) {
+	t := e.Transfer
+	s.waiting[t.Sender] = append(s.waiting[t.Sender], e)
+	if t.Recipient != t.Sender {
+		s.waiting[t.Recipient] = append(s.waiting[t.Recipient], e)
+	}
+}
+
+// retry offers what waits on a credited account, best first, and then what
+// waits on the accounts that this credits in turn.
+func (s *selection) retry(credited types.Account) {
+	for queue := []types.Account{credited}; len(queue) > 0; queue = queue[1:] {
+		a := queue[0]
+		still := s.waiting[a][:0]
+		for _, e := range s.waiting[a] {
+			switch {
+			case s.taken[e] || e.Size > s.room || s.retries == 0:
+				// Chosen through its other account, or past choosing.
+				continue
+			case s.offer(e):
+				s.taken[e] = true
+				queue = append(queue, e.Transfer.Recipient)
+			default:
+				still = append(still, e)
+			}
+			s.retries--
+		}
+		s.waiting[a] = still
+	}
+}
