@@ -1,0 +1,149 @@
+package store
+
+import (
+	"github.com/cockroachdb/pebble/v2"
+
+	"cairn/accounts"
+	"cairn/consensus"
+	"cairn/history"
+	"cairn/types"
+)
+
+// Batch collects changes that become visible and durable together or not at
+// all. It is for one goroutine. Later changes of a record replace earlier ones.
+type Batch struct {
+	store *Store
+	batch *pebble.Batch
+	key   [maxKey]byte
+	value []byte
+}
+
+// NewBatch returns an empty batch, to be closed after use.
+func (s *Store) NewBatch() *Batch {
+	return &Batch{store: s, batch: s.db.NewBatch()}
+}
+
+// Commit makes the batch durable, which means synced to disk, and then visible.
+// After an error, ErrFailed, it is unknown which of the two outcomes of the
+// batch the next Open will find, and every later Commit fails.
+func (b *Batch) Commit() error {
+	if err := b.store.failure(); err != nil {
+		return err
+	}
+	if err := b.batch.Commit(pebble.Sync); err != nil {
+		b.store.fail(err)
+	}
+	return b.store.failure()
+}
+
+// Close releases the batch, committed or not.
+func (b *Batch) Close() { _ = b.batch.Close() }
+
+// Len returns the size of the batch in bytes.
+func (b *Batch) Len() int { return b.batch.Len() }
+
+// PutState stores a block's consensus state and what is known of it.
+func (b *Batch) PutState(s consensus.State, status Status) {
+	b.value = appendState(b.value[:0], s, status)
+	b.set(stateKey(b.key[:0], s.Hash), b.value)
+}
+
+// PutBlock stores a block's encoding.
+func (b *Batch) PutBlock(height uint32, hash types.Hash, encoding []byte) {
+	b.set(blockKey(b.key[:0], PrefixBlock, height, hash), encoding)
+}
+
+// PutUndo stores what takes a block back.
+func (b *Batch) PutUndo(height uint32, hash types.Hash, u Undo) {
+	b.value = appendUndo(b.value[:0], u)
+	b.set(blockKey(b.key[:0], PrefixUndo, height, hash), b.value)
+}
+
+// PutBest makes hash the best chain's block at height.
+func (b *Batch) PutBest(height uint32, hash types.Hash) {
+	b.set(bestKey(b.key[:0], height), hash[:])
+}
+
+// DeleteBest makes the best chain end below height.
+func (b *Batch) DeleteBest(height uint32) { b.delete(bestKey(b.key[:0], height)) }
+
+// PutTip records the best chain's last block.
+func (b *Batch) PutTip(hash types.Hash) { b.set([]byte(tipKey), hash[:]) }
+
+// PutGoal records the blocks on the way to a tip, for a reorganisation that takes
+// several commits.
+func (b *Batch) PutGoal(hashes []types.Hash) {
+	b.value = appendHashes(b.value[:0], hashes)
+	b.set([]byte(goalKey), b.value)
+}
+
+// ClearGoal forgets the goal: it was reached.
+func (b *Batch) ClearGoal() { b.delete([]byte(goalKey)) }
+
+// PutAccount stores a balance in base units; a balance of 0 deletes the account.
+func (b *Batch) PutAccount(account types.Account, balance int64) {
+	key := accountKey(b.key[:0], accounts.KeyOf(account))
+	if balance == 0 {
+		b.delete(key)
+		return
+	}
+	b.value = appendAccount(b.value[:0], balance, account)
+	b.set(key, b.value)
+}
+
+// PutSalt stores where the transfer with this sender and salt is.
+func (b *Batch) PutSalt(sender types.Account, salt uint64, loc Loc) {
+	b.value = appendLoc(b.value[:0], loc)
+	b.set(saltKey(b.key[:0], sender, salt), b.value)
+}
+
+// DeleteSalt forgets a sender and salt.
+func (b *Batch) DeleteSalt(sender types.Account, salt uint64) {
+	b.delete(saltKey(b.key[:0], sender, salt))
+}
+
+// PutTransfer stores where a transfer is.
+func (b *Batch) PutTransfer(id types.Hash, t TransferRecord) {
+	b.value = appendTransferRecord(b.value[:0], t)
+	b.set(transferKey(b.key[:0], id), b.value)
+}
+
+// DeleteTransfer forgets where a transfer was.
+func (b *Batch) DeleteTransfer(id types.Hash) { b.delete(transferKey(b.key[:0], id)) }
+
+// DeleteUndo forgets what takes a block back.
+func (b *Batch) DeleteUndo(height uint32, hash types.Hash) {
+	b.delete(blockKey(b.key[:0], PrefixUndo, height, hash))
+}
+
+// PutHistoryNode stores a node of the best chain's history.
+func (b *Batch) PutHistoryNode(n history.Node) {
+	b.set(historyKey(b.key[:0], n.Level, n.Index), n.Sum[:])
+}
+
+// DeleteHistoryNode forgets a node of the history.
+func (b *Batch) DeleteHistoryNode(level uint8, index uint32) {
+	b.delete(historyKey(b.key[:0], level, index))
+}
+
+// PutPending stores a transfer that waits to be mined. seq is its place in the
+// order of arrival, answered the block index of the first answer.
+func (b *Batch) PutPending(seq uint64, answered uint32, t *types.Transfer) {
+	b.value = appendPending(b.value[:0], answered, t)
+	b.set(pendingKey(b.key[:0], seq), b.value)
+}
+
+// DeletePending forgets a transfer that waited.
+func (b *Batch) DeletePending(seq uint64) { b.delete(pendingKey(b.key[:0], seq)) }
+
+// PutNeighbour registers a neighbour's URL.
+func (b *Batch) PutNeighbour(url string) { b.set(neighbourKey(nil, url), nil) }
+
+// DeleteNeighbour forgets a neighbour.
+func (b *Batch) DeleteNeighbour(url string) { b.delete(neighbourKey(nil, url)) }
+
+// set and delete copy what they are given. Pebble documents that they cannot
+// fail on a batch without an index, which these are.
+func (b *Batch) set(key, value []byte) { _ = b.batch.Set(key, value, nil) }
+
+func (b *Batch) delete(key []byte) { _ = b.batch.Delete(key, nil) }

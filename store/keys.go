@@ -1,0 +1,107 @@
+package store
+
+import (
+	"encoding/binary"
+
+	"cairn/accounts"
+	"cairn/types"
+)
+
+// Every key begins with one of these bytes. Numbers in keys are big-endian, so
+// that they sort as numbers; numbers in values are little-endian, as in
+// docs/protocol.md, whose `str` is one length byte and then that many bytes.
+//
+// Chain data: follows from the blocks alone, so that two nodes at the same tip
+// hold the same best chain, history, accounts, salts and transfer locations.
+// Only which side branches are remembered differs from node to node.
+//
+//	key                                value
+//	s  hash 32                         consensus state, status u8
+//	b  height u32, hash 32             the block's encoding
+//	u  height u32, hash 32             undo record, below
+//	c  height u32                      hash 32 of the best chain's block
+//	m  level u8, index u32             sum 32 of a history node
+//	a  SHA-256(account) 32             balance i64, account (the rest)
+//	x  sender str, salt u64            location, below
+//	t  transfer id 32                  location, answered u32
+//
+// A state's key has no height because blocks are asked for by hash. Bodies and
+// undo records begin with the height, so that they are written in ascending
+// order and compactions move whole files.
+//
+// Local data: what this node was told or has promised, and where it stands.
+//
+//	p  sequence u64                    answered u32, the transfer's encoding
+//	n  neighbour's URL                 nothing
+//	g  "genesis"                       genesis file, JSON
+//	g  "node"                          this node's id, 32 hex digits
+//	g  "tip"                           hash 32 of the best chain's last block
+//	g  "goal"                          hash 32 each of the blocks on the way
+//	                                   to a tip that is being reorganised to
+//
+// An undo record is a count of changes, each `account str, before i64, after
+// i64`; then a count of overwritten salts, each `sender str, salt u64,
+// location`. A location is `height u32, position u32`, the position counting the
+// block's transfers from 0. Answered is the block index of the first answer to
+// whoever submitted the transfer here, 0 if nobody did.
+const (
+	PrefixState     byte = 's'
+	PrefixBlock     byte = 'b'
+	PrefixUndo      byte = 'u'
+	PrefixBest      byte = 'c'
+	PrefixHistory   byte = 'm'
+	PrefixAccount   byte = 'a'
+	PrefixSalt      byte = 'x'
+	PrefixTransfer  byte = 't'
+	PrefixPending   byte = 'p'
+	PrefixNeighbour byte = 'n'
+	PrefixGeneral   byte = 'g'
+)
+
+const (
+	genesisKey = "ggenesis"
+	nodeKey    = "gnode"
+	tipKey     = "gtip"
+	goalKey    = "ggoal"
+)
+
+// maxKey holds any key of fixed or bounded length: the longest is a salt's.
+const maxKey = 1 + 1 + 255 + 8
+
+func stateKey(b []byte, hash types.Hash) []byte {
+	return append(append(b, PrefixState), hash[:]...)
+}
+
+// blockKey makes a key of PrefixBlock or PrefixUndo.
+func blockKey(b []byte, prefix byte, height uint32, hash types.Hash) []byte {
+	b = binary.BigEndian.AppendUint32(append(b, prefix), height)
+	return append(b, hash[:]...)
+}
+
+func bestKey(b []byte, height uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, PrefixBest), height)
+}
+
+func historyKey(b []byte, level uint8, index uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, PrefixHistory, level), index)
+}
+
+func accountKey(b []byte, key accounts.Key) []byte {
+	return append(append(b, PrefixAccount), key[:]...)
+}
+
+func saltKey(b []byte, sender types.Account, salt uint64) []byte {
+	return binary.BigEndian.AppendUint64(types.AppendStr(append(b, PrefixSalt), sender), salt)
+}
+
+func transferKey(b []byte, id types.Hash) []byte {
+	return append(append(b, PrefixTransfer), id[:]...)
+}
+
+func pendingKey(b []byte, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, PrefixPending), seq)
+}
+
+func neighbourKey(b []byte, url string) []byte {
+	return append(append(b, PrefixNeighbour), url...)
+}

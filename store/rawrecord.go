@@ -1,0 +1,228 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"cairn/accounts"
+	"cairn/consensus"
+	"cairn/history"
+	"cairn/types"
+)
+
+// Record is a key and its value as they are stored. The methods decode the two
+// together, and each is for one prefix: they return ErrDamaged, with the key and
+// the reason, where key or value are not what was ever written under it.
+type Record struct {
+	Key, Value []byte
+}
+
+// String names the record by its key, for people: "balance of account key …".
+func (r Record) String() string {
+	if len(r.Key) == 0 {
+		return "empty key"
+	}
+	k := reader{b: r.Key[1:]}
+	name := ""
+	switch r.Key[0] {
+	case PrefixState:
+		name = fmt.Sprintf("state of block %s", k.hash())
+	case PrefixBlock, PrefixUndo:
+		what := "body"
+		if r.Key[0] == PrefixUndo {
+			what = "undo record"
+		}
+		height := k.bigU32()
+		name = fmt.Sprintf("%s of block %d, %s", what, height, k.hash())
+	case PrefixBest:
+		name = fmt.Sprintf("best chain's block %d", k.bigU32())
+	case PrefixHistory:
+		level := k.u8()
+		name = fmt.Sprintf("history node %d of level %d", k.bigU32(), level)
+	case PrefixAccount:
+		name = fmt.Sprintf("account with key %x", k.take(len(accounts.Key{})))
+	case PrefixSalt:
+		sender := k.account()
+		name = fmt.Sprintf("salt %d of sender %q", k.bigU64(), sender)
+	case PrefixTransfer:
+		name = fmt.Sprintf("location of transfer %s", k.hash())
+	case PrefixPending:
+		name = fmt.Sprintf("pending transfer %d", k.bigU64())
+	case PrefixNeighbour:
+		return fmt.Sprintf("neighbour %q", r.Key[1:])
+	case PrefixGeneral:
+		return fmt.Sprintf("record %q", r.Key[1:])
+	}
+	if name == "" || k.end() != nil {
+		return fmt.Sprintf("unknown key %x", r.Key)
+	}
+	return name
+}
+
+// State decodes a record of PrefixState.
+func (r Record) State() (consensus.State, Status, error) {
+	state, status, err := decodeState(r.Value)
+	if err == nil && string(r.Key[1:]) != string(state.Hash[:]) {
+		err = fmt.Errorf("it is of block %s", state.Hash)
+	}
+	return state, status, r.damaged(err)
+}
+
+// BlockName decodes the key of PrefixBlock or PrefixUndo: the block's height and
+// hash.
+func (r Record) BlockName() (height uint32, hash types.Hash, err error) {
+	k := reader{b: r.Key[1:]}
+	height, hash = k.bigU32(), k.hash()
+	return height, hash, r.damaged(k.end())
+}
+
+// Block decodes the value of PrefixBlock.
+func (r Record) Block() (*types.Block, error) {
+	block, err := types.DecodeBlock(r.Value)
+	return block, r.damaged(err)
+}
+
+// Undo decodes the value of PrefixUndo.
+func (r Record) Undo() (Undo, error) {
+	u, err := decodeUndo(r.Value)
+	return u, r.damaged(err)
+}
+
+// Best decodes a record of PrefixBest.
+func (r Record) Best() (height uint32, hash types.Hash, err error) {
+	k := reader{b: r.Key[1:]}
+	height = k.bigU32()
+	hash, err = decodeHash(r.Value)
+	return height, hash, r.damaged(errors.Join(k.end(), err))
+}
+
+// HistoryNode decodes a record of PrefixHistory.
+func (r Record) HistoryNode() (history.Node, error) {
+	k := reader{b: r.Key[1:]}
+	n := history.Node{Level: k.u8(), Index: k.bigU32()}
+	sum, err := decodeHash(r.Value)
+	n.Sum = sum
+	return n, r.damaged(errors.Join(k.end(), err))
+}
+
+// Account decodes a record of PrefixAccount and checks that key and account
+// belong together.
+func (r Record) Account() (AccountBalance, error) {
+	balance, account, err := decodeAccount(r.Value)
+	a := AccountBalance{types.Account(account), balance}
+	if key := accounts.KeyOf(a.Account); err == nil && string(r.Key[1:]) != string(key[:]) {
+		err = fmt.Errorf("its key is not that of its account %q", account)
+	}
+	return a, r.damaged(err)
+}
+
+// leaf decodes a record of PrefixAccount without hashing the account.
+func (r Record) leaf() (accounts.Leaf, error) {
+	balance, _, err := decodeAccount(r.Value)
+	var leaf accounts.Leaf
+	if n := copy(leaf.Key[:], r.Key[1:]); err == nil && (n < len(leaf.Key) || len(r.Key) > 1+n) {
+		err = errors.New("its key has the wrong length")
+	}
+	leaf.Balance = balance
+	return leaf, r.damaged(err)
+}
+
+// Salt decodes a record of PrefixSalt.
+func (r Record) Salt() (sender types.Account, salt uint64, loc Loc, err error) {
+	k := reader{b: r.Key[1:]}
+	sender, salt = k.account(), k.bigU64()
+	loc, err = decodeLoc(r.Value)
+	return sender, salt, loc, r.damaged(errors.Join(k.end(), err))
+}
+
+// Transfer decodes a record of PrefixTransfer.
+func (r Record) Transfer() (id types.Hash, t TransferRecord, err error) {
+	k := reader{b: r.Key[1:]}
+	id = k.hash()
+	t, err = decodeTransferRecord(r.Value)
+	return id, t, r.damaged(errors.Join(k.end(), err))
+}
+
+// Pending decodes a record of PrefixPending.
+func (r Record) Pending() (PendingRecord, error) {
+	k := reader{b: r.Key[1:]}
+	seq := k.bigU64()
+	p, err := decodePending(r.Value)
+	p.Seq = seq
+	return p, r.damaged(errors.Join(k.end(), err))
+}
+
+// Neighbour decodes a record of PrefixNeighbour.
+func (r Record) Neighbour() (url string, err error) {
+	if len(r.Value) > 0 {
+		err = errors.New("its value is not empty")
+	}
+	return string(r.Key[1:]), r.damaged(err)
+}
+
+// Hash decodes a value that is one hash: of PrefixBest, PrefixHistory, or the
+// tip.
+func (r Record) Hash() (types.Hash, error) {
+	h, err := decodeHash(r.Value)
+	return h, r.damaged(err)
+}
+
+// General checks a record of PrefixGeneral.
+func (r Record) General() (err error) {
+	switch string(r.Key) {
+	case genesisKey:
+		_, err = r.rules()
+	case nodeKey:
+		_, err = r.nodeID()
+	case tipKey:
+		_, err = r.Hash()
+	case goalKey:
+		_, err = r.hashes()
+	default:
+		err = r.damaged(errors.New("no such record was ever written"))
+	}
+	return err
+}
+
+func (r Record) rules() (*consensus.Rules, error) {
+	rules, err := consensus.ParseGenesis(r.Value)
+	return rules, r.damaged(err)
+}
+
+func (r Record) nodeID() (string, error) {
+	var id [16]byte
+	n, err := hex.Decode(id[:], r.Value[:min(len(r.Value), 2*len(id))])
+	if err == nil && (n != len(id) || len(r.Value) != 2*n) {
+		err = fmt.Errorf("a node's id has 32 hex digits, not %d", len(r.Value))
+	}
+	return string(r.Value), r.damaged(err)
+}
+
+func (r Record) hashes() ([]types.Hash, error) {
+	hashes, err := decodeHashes(r.Value)
+	return hashes, r.damaged(err)
+}
+
+// damaged adds to a decoder's error what is broken.
+func (r Record) damaged(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s (key %x): %w", ErrDamaged, r, r.Key, err)
+}
+
+func (r *reader) bigU32() uint32 {
+	if p := r.take(4); p != nil {
+		return binary.BigEndian.Uint32(p)
+	}
+	return 0
+}
+
+func (r *reader) bigU64() uint64 {
+	if p := r.take(8); p != nil {
+		return binary.BigEndian.Uint64(p)
+	}
+	return 0
+}
