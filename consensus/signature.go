@@ -44,12 +44,12 @@ func (r *Rules) Sign(t *types.Transfer, key stdlib.PrivateKey) {
 // ErrUnexpectedSignature on a network without signatures, and names the first
 // transfer that is at fault by its index in ts.
 func (r *Rules) VerifySignatures(ts []types.Transfer, known func(i int) bool) error {
-	var result error
-	r.verify(ts, known, func(i int, err error) bool {
-		result = fmt.Errorf("transfer %d: %w", i, err)
+	var err error
+	r.verify(ts, known, func(i int) bool {
+		err = fmt.Errorf("transfer %d: %w", i, r.signatureError(&ts[i]))
 		return false
 	})
-	return result
+	return err
 }
 
 // VerifyEach is VerifySignatures for transfers that have nothing to do with one
@@ -57,41 +57,44 @@ func (r *Rules) VerifySignatures(ts []types.Transfer, known func(i int) bool) er
 // spoils no other's answer.
 func (r *Rules) VerifyEach(ts []types.Transfer) []error {
 	errs := make([]error, len(ts))
-	r.verify(ts, nil, func(i int, err error) bool {
-		errs[i] = err
+	r.verify(ts, nil, func(i int) bool {
+		errs[i] = r.signatureError(&ts[i])
 		return true
 	})
 	return errs
 }
 
-// verify calls bad for each transfer whose signature is not valid, in order,
-// until bad returns false.
-func (r *Rules) verify(ts []types.Transfer, known func(i int) bool, bad func(i int, err error) bool) {
+func (r *Rules) signatureError(t *types.Transfer) error {
 	if !r.Signatures {
-		verifyUnsigned(ts, bad)
-		return
+		return fmt.Errorf("%w: %x", ErrUnexpectedSignature, t.Signature)
 	}
-	b := newBatch(r, min(len(ts), maxBatch))
-	for i := range ts {
-		if known == nil || !known(i) {
-			b.add(i, &ts[i])
-		}
-		if len(b.indexes) == maxBatch && !b.verify(ts, bad) {
-			return
-		}
-	}
-	b.verify(ts, bad)
+	return fmt.Errorf("%w: %x by sender %x", ErrSignature, t.Signature, t.Sender)
 }
 
-func verifyUnsigned(ts []types.Transfer, bad func(i int, err error) bool) {
-	for i := range ts {
-		if ts[i].Signature == ([types.SignatureSize]byte{}) {
-			continue
+// verify calls bad with the index of each transfer whose signature is not valid,
+// in order, until bad returns false.
+func (r *Rules) verify(ts []types.Transfer, known func(i int) bool, bad func(i int) bool) {
+	if !r.Signatures {
+		for i := range ts {
+			if ts[i].Signature != ([types.SignatureSize]byte{}) && !bad(i) {
+				return
+			}
 		}
-		if !bad(i, fmt.Errorf("%w: it begins with %x", ErrUnexpectedSignature, ts[i].Signature[:8])) {
+		return
+	}
+	b := newBatch(min(len(ts), maxBatch))
+	var key [32]byte
+	message := make([]byte, 0, maxSignedMessage)
+	for i := range ts {
+		if known == nil || !known(i) {
+			message = r.SigningMessage(message[:0], &ts[i])
+			b.add(i, append(key[:0], ts[i].Sender...), message, ts[i].Signature[:])
+		}
+		if len(b.indexes) == maxBatch && !b.verify(bad) {
 			return
 		}
 	}
+	b.verify(bad)
 }
 
 const (
@@ -108,23 +111,15 @@ const (
 var zip215 = &ed25519.Options{Verify: ed25519.VerifyOptionsZIP_215}
 
 // batch verifies signatures together, at about half the cost of one by one. It
-// is all of this package that knows the signature library.
+// is all of this package that knows the library that does so.
 type batch struct {
-	rules    *Rules
 	verifier *ed25519.BatchVerifier
-	indexes  []int // of the batch's entries among the caller's transfers
-	key      []byte
-	message  []byte
+	indexes  []int // that the caller gave to the entries
 }
 
 // newBatch returns an empty batch for up to capacity entries at a time.
-func newBatch(r *Rules, capacity int) *batch {
-	b := &batch{
-		rules:    r,
-		verifier: ed25519.NewBatchVerifierWithCapacity(capacity),
-		indexes:  make([]int, 0, capacity),
-		message:  make([]byte, 0, maxSignedMessage),
-	}
+func newBatch(capacity int) *batch {
+	b := &batch{ed25519.NewBatchVerifierWithCapacity(capacity), make([]int, 0, capacity)}
 	b.reset()
 	return b
 }
@@ -137,30 +132,24 @@ func (b *batch) reset() {
 	}
 }
 
-// add takes up a transfer. The verifier keeps no reference to the key, the
-// message or the signature, so the buffers serve again.
-func (b *batch) add(i int, t *types.Transfer) {
-	b.key = append(b.key[:0], t.Sender...)
-	b.message = b.rules.SigningMessage(b.message[:0], t)
-	b.verifier.AddWithOptions(b.key, b.message, t.Signature[:], zip215)
+// add takes up one signature, valid or not; i is what verify will call it. No
+// reference to the three slices is kept.
+func (b *batch) add(i int, key, message, signature []byte) {
+	b.verifier.AddWithOptions(key, message, signature, zip215)
 	b.indexes = append(b.indexes, i)
 }
 
-// verify calls bad for each entry at fault and empties the batch; false when bad
-// wants no more. The coefficients that combine the entries are drawn from the
-// system's randomness: an attacker who foresaw them could make two bad
-// signatures cancel out. But for a chance of 2^-128 they do not reach the result.
-func (b *batch) verify(ts []types.Transfer, bad func(i int, err error) bool) bool {
-	if len(b.indexes) == 0 {
-		return true
-	}
+// verify calls bad for each entry at fault until bad returns false, and empties
+// the batch. It returns what bad returned last, true when nothing was at fault.
+//
+// The coefficients that combine the entries are drawn from the system's
+// randomness, since an attacker who foresaw them could make two bad signatures
+// cancel out. But for a chance of 2^-128 they do not reach the result.
+func (b *batch) verify(bad func(i int) bool) bool {
 	goOn := true
 	if ok, valid := b.verifier.Verify(nil); !ok {
-		for j, i := range b.indexes {
-			if !valid[j] && goOn {
-				t := &ts[i]
-				goOn = bad(i, fmt.Errorf("%w: %x by sender %x", ErrSignature, t.Signature, t.Sender))
-			}
+		for j := 0; j < len(valid) && goOn; j++ {
+			goOn = valid[j] || bad(b.indexes[j])
 		}
 	}
 	b.reset()
