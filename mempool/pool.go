@@ -13,7 +13,9 @@ package mempool
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
+	"slices"
 
 	"github.com/google/btree"
 
@@ -62,18 +64,13 @@ type Pool struct {
 	limits Limits
 	bytes  int64
 
-	byID     map[types.Hash]*Entry
-	bySalt   map[saltKey]*Entry
+	best     *tree // by fee per byte, then arrival
+	byID     *tree
+	byExpiry *tree // by expiry, then arrival
+	bySender *tree // by a hash of the sender, then salt
+	seed     maphash.Seed
+
 	outgoing map[types.Account]amount // what the pending transfers of a sender take from it
-
-	best     *btree.BTreeG[*Entry] // in the order of better
-	bySender *btree.BTreeG[*Entry] // by sender, then in the order of better
-	byExpiry *btree.BTreeG[*Entry] // by expiry, then arrival
-}
-
-type saltKey struct {
-	sender types.Account
-	salt   uint64
 }
 
 // New returns an empty pool for a network.
@@ -87,29 +84,40 @@ func New(rules *consensus.Rules, limits Limits) *Pool {
 	return &Pool{
 		rules:    rules,
 		limits:   limits,
-		byID:     make(map[types.Hash]*Entry),
-		bySalt:   make(map[saltKey]*Entry),
-		outgoing: make(map[types.Account]amount),
 		best:     btree.NewG(degree, better),
-		bySender: btree.NewG(degree, bySender),
-		byExpiry: btree.NewG(degree, byExpiry),
+		byID:     btree.NewG(degree, lower),
+		byExpiry: btree.NewG(degree, lower),
+		bySender: btree.NewG(degree, together),
+		seed:     maphash.MakeSeed(),
+		outgoing: make(map[types.Account]amount),
 	}
 }
 
 // Len returns the number of transfers.
-func (p *Pool) Len() int { return len(p.byID) }
+func (p *Pool) Len() int { return p.best.Len() }
 
 // Bytes returns an estimate of the memory that the pool occupies: a fixed part
 // for each transfer, its strings, and its share of the indexes.
 func (p *Pool) Bytes() int64 { return p.bytes }
 
 // Get returns the pending transfer with this id.
-func (p *Pool) Get(id types.Hash) (Entry, bool) { return value(p.byID[id]) }
+func (p *Pool) Get(id types.Hash) (Entry, bool) { return value(p.get(id)) }
+
+func (p *Pool) get(id types.Hash) *Entry {
+	found, _ := p.byID.Get(named(&Entry{ID: id}))
+	return found.entry
+}
 
 // BySalt returns the pending transfer of this sender and salt: there is at most
 // one.
 func (p *Pool) BySalt(sender types.Account, salt uint64) (Entry, bool) {
-	return value(p.bySalt[saltKey{sender, salt}])
+	return value(p.same(sender, salt))
+}
+
+func (p *Pool) same(sender types.Account, salt uint64) *Entry {
+	key := p.salted(&Entry{Transfer: &types.Transfer{Sender: sender, Salt: salt}})
+	found, _ := p.bySender.Get(key)
+	return found.entry
 }
 
 func value(e *Entry) (Entry, bool) {
@@ -125,7 +133,7 @@ func (p *Pool) Outgoing(a types.Account) int64 { return p.outgoing[a].int64() }
 
 // Best goes through the pool in its order: fee per byte, then arrival. The pool
 // must not change meanwhile; Snapshot gives one that may.
-func (p *Pool) Best() iter.Seq[*Entry] { return ascend(p.best) }
+func (p *Pool) Best() iter.Seq[*Entry] { return entries(p.best) }
 
 // Add puts a transfer into the pool, if a block at height, the next one, could
 // hold it, and its sender's confirmed balance less all that is pending from the
@@ -151,14 +159,14 @@ func (p *Pool) Restore(e Entry, height uint32) (evicted, replaced []Entry, err e
 }
 
 func (p *Pool) add(e Entry, height uint32, balance func(types.Account) int64) (evicted, replaced []Entry, err error) {
-	if p.byID[e.ID] != nil {
+	if p.get(e.ID) != nil {
 		return nil, nil, ErrKnown
 	}
 	if err := p.rules.CheckTransfer(e.Transfer, height); err != nil {
 		return nil, nil, err
 	}
 	e.Size = e.Transfer.Size()
-	old := p.bySalt[saltKey{e.Transfer.Sender, e.Transfer.Salt}]
+	old := p.same(e.Transfer.Sender, e.Transfer.Salt)
 	if old != nil && !outbids(&e, old) {
 		return nil, nil, fmt.Errorf("%w: a fee of %d for %d bytes against %d for %d",
 			ErrConflict, e.Transfer.Fee, e.Size, old.Transfer.Fee, old.Size)
@@ -212,15 +220,16 @@ func (p *Pool) room(e, old *Entry) (victims []*Entry, err error) {
 	if fits() {
 		return nil, nil
 	}
-	p.best.Descend(func(v *Entry) bool {
-		if v == old {
+	newcomer := rated(e)
+	p.best.Descend(func(v item) bool {
+		if v.entry == old {
 			return true
 		}
-		if better(v, e) {
+		if better(v, newcomer) {
 			return false
 		}
-		victims = append(victims, v)
-		count, bytes = count-1, bytes-memory(v.Transfer)
+		victims = append(victims, v.entry)
+		count, bytes = count-1, bytes-memory(v.entry.Transfer)
 		return !fits()
 	})
 	if !fits() {
@@ -232,33 +241,31 @@ func (p *Pool) room(e, old *Entry) (victims []*Entry, err error) {
 func (p *Pool) insert(e *Entry) {
 	t := e.Transfer
 	p.bytes += memory(t)
-	p.byID[e.ID] = e
-	p.bySalt[saltKey{t.Sender, t.Salt}] = e
 	p.outgoing[t.Sender] = p.outgoing[t.Sender].add(cost(t))
-	p.best.ReplaceOrInsert(e)
-	p.bySender.ReplaceOrInsert(e)
-	p.byExpiry.ReplaceOrInsert(e)
+	p.best.ReplaceOrInsert(rated(e))
+	p.byID.ReplaceOrInsert(named(e))
+	p.byExpiry.ReplaceOrInsert(expiring(e))
+	p.bySender.ReplaceOrInsert(p.salted(e))
 }
 
 func (p *Pool) remove(e *Entry) Entry {
 	t := e.Transfer
 	p.bytes -= memory(t)
-	delete(p.byID, e.ID)
-	delete(p.bySalt, saltKey{t.Sender, t.Salt})
 	if left := p.outgoing[t.Sender].sub(cost(t)); left == (amount{}) {
 		delete(p.outgoing, t.Sender)
 	} else {
 		p.outgoing[t.Sender] = left
 	}
-	p.best.Delete(e)
-	p.bySender.Delete(e)
-	p.byExpiry.Delete(e)
+	p.best.Delete(rated(e))
+	p.byID.Delete(named(e))
+	p.byExpiry.Delete(expiring(e))
+	p.bySender.Delete(p.salted(e))
 	return *e
 }
 
 // Remove takes a transfer out and tells whether it was there.
 func (p *Pool) Remove(id types.Hash) (Entry, bool) {
-	e := p.byID[id]
+	e := p.get(id)
 	if e == nil {
 		return Entry{}, false
 	}
@@ -269,11 +276,11 @@ func (p *Pool) Remove(id types.Hash) (Entry, bool) {
 // more. Its work is in proportion to what it returns.
 func (p *Pool) Expire(height uint32) []Entry {
 	var expired []*Entry
-	p.byExpiry.Ascend(func(e *Entry) bool {
-		if e.Transfer.Expiry >= height {
+	p.byExpiry.Ascend(func(i item) bool {
+		if i.key >= uint64(height) {
 			return false
 		}
-		expired = append(expired, e)
+		expired = append(expired, i.entry)
 		return true
 	})
 	return p.removeAll(expired)
@@ -291,19 +298,35 @@ func (p *Pool) Cover(sender types.Account, balance int64) []Entry {
 	}
 	var sum amount
 	var uncovered []*Entry
-	p.bySender.AscendGreaterOrEqual(firstOf(sender), func(e *Entry) bool {
-		if e.Transfer.Sender != sender {
+	for _, i := range p.of(sender) {
+		if i.entry.Restored {
+			continue
+		}
+		if sum = sum.add(cost(i.entry.Transfer)); available.less(sum) {
+			uncovered = append(uncovered, i.entry)
+		}
+	}
+	return p.removeAll(uncovered)
+}
+
+// of returns the entries of a sender in the order of the pool.
+func (p *Pool) of(sender types.Account) []item {
+	var out []item
+	first := p.salted(&Entry{Transfer: &types.Transfer{Sender: sender}})
+	p.bySender.AscendGreaterOrEqual(first, func(i item) bool {
+		if i.entry.Transfer.Sender != sender {
 			return false
 		}
-		if e.Restored {
-			return true
-		}
-		if sum = sum.add(cost(e.Transfer)); available.less(sum) {
-			uncovered = append(uncovered, e)
-		}
+		out = append(out, rated(i.entry))
 		return true
 	})
-	return p.removeAll(uncovered)
+	slices.SortFunc(out, func(a, b item) int {
+		if better(a, b) {
+			return -1
+		}
+		return 1
+	})
+	return out
 }
 
 func (p *Pool) removeAll(entries []*Entry) []Entry {

@@ -3,8 +3,6 @@ package mempool
 import (
 	"iter"
 
-	"github.com/google/btree"
-
 	"cairn/types"
 )
 
@@ -18,7 +16,7 @@ const (
 // Snapshot is the pool as it was at one moment, for use while the pool changes:
 // it shares the pool's memory and costs next to nothing to take.
 type Snapshot struct {
-	best *btree.BTreeG[*Entry]
+	best *tree
 }
 
 // Snapshot freezes the present order. It counts as a change of the pool, so it
@@ -29,7 +27,7 @@ func (p *Pool) Snapshot() Snapshot { return Snapshot{p.best.Clone()} }
 func (s Snapshot) Len() int { return s.best.Len() }
 
 // Best goes through the transfers by fee per byte, then arrival.
-func (s Snapshot) Best() iter.Seq[*Entry] { return ascend(s.best) }
+func (s Snapshot) Best() iter.Seq[*Entry] { return entries(s.best) }
 
 // Select chooses transfers for a block, best first, whose encodings take at most
 // maxBytes together. It calls try for each that fits; try applies it to the
