@@ -111,9 +111,9 @@ func (s *scanner) space() {
 	}
 }
 
-// take steps over c if it is next.
+// take steps over c, which is not 0, if it is next.
 func (s *scanner) take(c byte) bool {
-	if s.peek() != c || s.at == len(s.data) {
+	if s.peek() != c {
 		return false
 	}
 	s.at++
