@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"hash/maphash"
-	"iter"
 	"math"
 	"math/bits"
 	"strings"
@@ -99,12 +98,6 @@ func together(a, b item) bool {
 		return c < 0
 	}
 	return a.tie < b.tie
-}
-
-func entries(t *tree) iter.Seq[*Entry] {
-	return func(yield func(*Entry) bool) {
-		t.Ascend(func(i item) bool { return yield(i.entry) })
-	}
 }
 
 // cost is what a transfer takes from its sender: at most types.MaxAmount.

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"iter"
 	"slices"
 
 	"github.com/google/btree"
@@ -130,10 +129,6 @@ func value(e *Entry) (Entry, bool) {
 // Outgoing returns how much the pending transfers of an account take from it,
 // fees included; math.MaxInt64 where it is more.
 func (p *Pool) Outgoing(a types.Account) int64 { return p.outgoing[a].int64() }
-
-// Best goes through the pool in its order: fee per byte, then arrival. The pool
-// must not change meanwhile; Snapshot gives one that may.
-func (p *Pool) Best() iter.Seq[*Entry] { return entries(p.best) }
 
 // Add puts a transfer into the pool, if a block at height, the next one, could
 // hold it, and its sender's confirmed balance less all that is pending from the

@@ -54,7 +54,7 @@ func seqs[E Entry | *Entry](entries []E) (out []uint64) {
 }
 
 func bestSeqs(p *Pool) (out []uint64) {
-	for e := range p.Best() {
+	for e := range p.Snapshot().Best() {
 		out = append(out, e.Seq)
 	}
 	return out

@@ -27,7 +27,11 @@ func (p *Pool) Snapshot() Snapshot { return Snapshot{p.best.Clone()} }
 func (s Snapshot) Len() int { return s.best.Len() }
 
 // Best goes through the transfers by fee per byte, then arrival.
-func (s Snapshot) Best() iter.Seq[*Entry] { return entries(s.best) }
+func (s Snapshot) Best() iter.Seq[*Entry] {
+	return func(yield func(*Entry) bool) {
+		s.best.Ascend(func(i item) bool { return yield(i.entry) })
+	}
+}
 
 // Select chooses transfers for a block, best first, whose encodings take at most
 // maxBytes together. It calls try for each that fits; try applies it to the
@@ -58,12 +62,6 @@ func (s Snapshot) Select(maxBytes int, try func(*Entry) error) []*Entry {
 		}
 	}
 	return sel.chosen
-}
-
-// Select is Snapshot.Select on the present pool, which must not change
-// meanwhile.
-func (p *Pool) Select(maxBytes int, try func(*Entry) error) []*Entry {
-	return Snapshot{p.best}.Select(maxBytes, try)
 }
 
 type selection struct {

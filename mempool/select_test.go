@@ -40,7 +40,7 @@ func TestSelectPaysOutOfPendingIncome(t *testing.T) {
 		pay(4, 4, "b", "c", 14, 2),
 		pay(5, 5, "a", "b", 20, 1),
 	)
-	chosen := p.Select(1000, ledger(rules, consensus.Balances{"a": 21}))
+	chosen := p.Snapshot().Select(1000, ledger(rules, consensus.Balances{"a": 21}))
 	wantSeqs(t, "chosen", seqs(chosen), 5, 4, 2, 1)
 }
 
@@ -53,7 +53,7 @@ func TestSelectRetriesWhatItsRecipientPrevented(t *testing.T) {
 	}
 	p := New(rules, Limits{})
 	mustRestore(t, p, pay(1, 1, "a", "b", 5, 2), pay(2, 2, "a", "b", 10, 1))
-	chosen := p.Select(1000, ledger(rules, consensus.Balances{"a": 100}))
+	chosen := p.Snapshot().Select(1000, ledger(rules, consensus.Balances{"a": 100}))
 	wantSeqs(t, "chosen", seqs(chosen), 2, 1)
 }
 
@@ -74,7 +74,7 @@ func TestSelectFillsTheRoom(t *testing.T) {
 		{2*size + 100, []uint64{1, 2}},
 		{4*size + 100, []uint64{1, 2, 3, 4}},
 	} {
-		chosen := p.Select(c.room, func(*Entry) error { return nil })
+		chosen := p.Snapshot().Select(c.room, func(*Entry) error { return nil })
 		wantSeqs(t, fmt.Sprint("room ", c.room), seqs(chosen), c.want...)
 	}
 }
@@ -87,7 +87,7 @@ func TestSelectIsBounded(t *testing.T) {
 		mustRestore(t, p, pay(i, i, "poor", "b", 1, 900), pay(n+i, i, "a", "poor", 1, 9))
 	}
 	attempts := 0
-	chosen := p.Select(1_000_000, func(e *Entry) error {
+	chosen := p.Snapshot().Select(1_000_000, func(e *Entry) error {
 		attempts++
 		if e.Transfer.Sender == "poor" {
 			return errors.New("never")
@@ -155,7 +155,7 @@ func TestSelectIsValidAndComplete(t *testing.T) {
 				t.Fatal("more than fits")
 			}
 		}
-		for e := range p.Best() {
+		for e := range p.Snapshot().Best() {
 			if !seen[e] && e.Size <= room && rules.ApplyTransfer(again, e.Transfer) == nil {
 				t.Fatalf("%d was left behind", e.Seq)
 			}
