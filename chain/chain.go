@@ -1,0 +1,297 @@
+// Package chain follows the chain with the most work. Its Manager takes blocks
+// and transfers from anyone (the API, the miner, a neighbour, a file), decides
+// by the rules of package consensus, keeps the result in package store, and
+// hands out templates for new blocks. It sequences pure parts and holds no rule
+// of its own.
+//
+// # Locks
+//
+// Two locks, and each says what it guarantees. Manager.writer is held by
+// whoever may change the best chain, or needs it to stand still: one at a time,
+// for as long as that takes, disk included. It guards the account tree, the
+// history and the blocks that are too new. Manager.mu guards the pair {tip,
+// pool} and the little beside it; it is held to look or to swap, never across
+// disk, hashing or a callback, so that readers never wait for a block.
+//
+// Whatever needs neither the balances nor the order of blocks is done before
+// either lock: decoding, proof of work, the rules of headers, the Merkle tree,
+// signatures. A block is immutable by its hash, so reads by hash take no lock.
+//
+// # Crashes
+//
+// A change of the best chain is one synced batch: what was undone, what was
+// applied, the indexes, the pending transfers, the tip. Memory follows after the
+// batch is on disk. Only a reorganisation too large for memory takes several
+// batches; then a goal is stored with the first, and New ends what it finds
+// half done.
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"cairn/accounts"
+	"cairn/consensus"
+	"cairn/history"
+	"cairn/mempool"
+	"cairn/store"
+	"cairn/types"
+)
+
+// Config is what a Manager is made of. Store is required, the rest has defaults.
+type Config struct {
+	Store      *store.Store
+	Log        *slog.Logger     // nothing is logged by default
+	Pool       mempool.Limits   // zero fields: mempool's defaults
+	TreeLeaves int              // accounts kept in memory; default 1,000,000, about 150 MB
+	Now        func() time.Time // default time.Now
+}
+
+// Manager keeps the best chain, the account tree of its tip and the pool of
+// pending transfers. All its methods may be called concurrently.
+type Manager struct {
+	rules      *consensus.Rules
+	store      *store.Store
+	log        *slog.Logger
+	now        func() time.Time
+	treeLeaves int
+
+	writer sync.Mutex
+	ledger ledger // what the disk holds
+	midway bool   // the disk is inside a long reorganisation: not what readers see
+
+	mu        sync.Mutex
+	tip       consensus.State
+	pool      *mempool.Pool
+	seq       uint64          // of the next pending transfer
+	stale     []uint64        // pending records to delete with the next commit
+	arrivals  []mempool.Entry // pooled since the writer began; nil when none is at work
+	frozen    *sharedView     // what readers see during a long reorganisation
+	closed    bool
+	nextWatch int
+	watchers  map[int]func()
+
+	intake intake
+}
+
+// ledger is the state that blocks apply to, as a value: a copy is a snapshot.
+type ledger struct {
+	tip     consensus.State
+	tree    accounts.Tree // balances after tip
+	history history.Range // every block up to and including tip
+}
+
+// New opens the chain that is in cfg.Store, ends a reorganisation that a crash
+// interrupted, and takes the pending transfers back into the pool. The store
+// stays the caller's, to be closed after the Manager.
+func New(cfg Config) (*Manager, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.TreeLeaves == 0 {
+		cfg.TreeLeaves = 1_000_000
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	m := &Manager{
+		rules:      cfg.Store.Rules(),
+		store:      cfg.Store,
+		log:        cfg.Log,
+		now:        cfg.Now,
+		treeLeaves: cfg.TreeLeaves,
+		pool:       mempool.New(cfg.Store.Rules(), cfg.Pool),
+		watchers:   make(map[int]func()),
+		seq:        1,
+	}
+	var err error
+	if m.ledger, err = m.load(); err != nil {
+		return nil, fmt.Errorf("loading the chain: %w", err)
+	}
+	m.tip = m.ledger.tip
+	if err := m.resume(); err != nil {
+		return nil, fmt.Errorf("ending an interrupted reorganisation: %w", err)
+	}
+	if err := m.loadPending(); err != nil {
+		return nil, fmt.Errorf("loading pending transfers: %w", err)
+	}
+	return m, nil
+}
+
+// load reads the ledger of the stored tip.
+func (m *Manager) load() (ledger, error) {
+	hash, err := m.store.Tip()
+	if err != nil {
+		return ledger{}, err
+	}
+	tip, _, err := m.store.State(hash)
+	if err != nil {
+		return ledger{}, err
+	}
+	tree, err := accounts.Build(m.store, m.store.AllLeaves())
+	if err != nil {
+		return ledger{}, err
+	}
+	past, err := history.Load(tip.Height+1, m.store.HistoryNode)
+	return ledger{tip, tree, past}, err
+}
+
+// Close waits for what is under way and refuses everything after with ErrClosed.
+func (m *Manager) Close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.intake.running.Wait()
+	m.writer.Lock() // whoever held it is done
+	m.writer.Unlock()
+}
+
+// closing tells whether Close has been called.
+func (m *Manager) closing() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
+// lockWriter takes the writer lock, unless the Manager is closed.
+func (m *Manager) lockWriter() error {
+	m.writer.Lock()
+	if m.closing() {
+		m.writer.Unlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+// Rules returns the rules of the network.
+func (m *Manager) Rules() *consensus.Rules { return m.rules }
+
+// Tip returns the state of the last block of the best chain.
+func (m *Manager) Tip() consensus.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tip
+}
+
+// State returns the state of any block that is known here, on whatever branch;
+// store.ErrNotFound if there is none of that hash.
+func (m *Manager) State(hash types.Hash) (consensus.State, store.Status, error) {
+	return m.store.State(hash)
+}
+
+// OnChange calls fn whenever the tip or the pool has changed, until cancel. fn
+// must return at once: it says that there is something new, and readers pull
+// what is new by UpdatesSince or Tip.
+func (m *Manager) OnChange(fn func()) (cancel func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := m.nextWatch
+	m.nextWatch++
+	m.watchers[id] = fn
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.watchers, id)
+	}
+}
+
+// changed calls the watchers, with no lock held.
+func (m *Manager) changed() {
+	m.mu.Lock()
+	fns := make([]func(), 0, len(m.watchers))
+	for _, fn := range m.watchers {
+		fns = append(fns, fn)
+	}
+	m.mu.Unlock()
+	for _, fn := range fns {
+		fn()
+	}
+}
+
+// unixNow is the clock in the form that the rules take.
+func (m *Manager) unixNow() uint64 { return uint64(max(m.now().Unix(), 0)) }
+
+// AddBlocks takes a run of blocks, each the child of the one before, the first
+// one's parent known here. What is known already is passed over. When the run
+// ends on more work than the tip has, its branch becomes the best chain before
+// AddBlocks returns; otherwise it is stored as a side branch. Both are durable
+// by then.
+//
+// The blocks before a faulty one are kept. The error is a *BlockError around
+// the rule, consensus.ErrTooNew among them (the block is held and tried again),
+// or ErrUnknownParent, ErrInvalid, ErrClosed, or a failure of the disk.
+func (m *Manager) AddBlocks(ctx context.Context, blocks []*types.Block) error {
+	run, linkErr := m.link(blocks)
+	if err := m.addRun(ctx, run); err != nil {
+		return err
+	}
+	return linkErr
+}
+
+// candidate is a block on its way into the chain.
+type candidate struct {
+	state consensus.State
+	block *types.Block // nil: in the store, and its body has been checked
+	known bool         // stored already
+
+	ready chan struct{} // closed when body or err is set
+	body  *consensus.Body
+	err   error
+}
+
+// link validates the headers of a run and leaves out the front that is stored
+// already. On an error it returns the part before the faulty header too.
+func (m *Manager) link(blocks []*types.Block) ([]*candidate, error) {
+	if len(blocks) == 0 {
+		return nil, nil
+	}
+	parent, status, err := m.store.State(blocks[0].Header.Previous)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		if blocks[0].Header.Hash() == m.rules.ChainID() {
+			return m.link(blocks[1:])
+		}
+		return nil, fmt.Errorf("%w: %v", ErrUnknownParent, blocks[0].Header.Previous)
+	case err != nil:
+		return nil, err
+	case status&store.Invalid != 0:
+		return nil, blockError(parent, ErrInvalid)
+	}
+	var run []*candidate
+	now, fresh := m.unixNow(), false
+	for _, b := range blocks {
+		state, err := m.rules.ValidateHeader(parent, b.Header, now)
+		if errors.Is(err, consensus.ErrTooNew) {
+			m.hold(heldBlock{b, state})
+			return run, blockError(state, err)
+		}
+		if err != nil {
+			return run, &BlockError{Hash: b.Header.Hash(), Height: parent.Height + 1, Err: err}
+		}
+		if !fresh {
+			_, status, err := m.store.State(state.Hash)
+			switch {
+			case errors.Is(err, store.ErrNotFound):
+				fresh = true // and with it all that follow
+			case err != nil:
+				return run, err
+			case status&store.Invalid != 0:
+				return run, blockError(state, ErrInvalid)
+			}
+		}
+		run = append(run, &candidate{state: state, block: b, known: !fresh})
+		parent = state
+	}
+	return run, nil
+}
+
+// lookAhead is how many bodies are checked ahead of the one that is applied.
+func (m *Manager) lookAhead() int {
+	const bytes = 32 << 20
+	return min(max(bytes/int(m.rules.MaxBlockSize), 2*runtime.GOMAXPROCS(0)), 1024)
+}

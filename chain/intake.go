@@ -1,0 +1,245 @@
+package chain
+
+import (
+	"context"
+	"sync"
+
+	"cairn/consensus"
+	"cairn/mempool"
+	"cairn/types"
+)
+
+// maxIntake is how many transfers share one round of the intake at most.
+const maxIntake = 1024
+
+// Receipt answers a submitted transfer. The same transfer always gets the same.
+type Receipt struct {
+	ID types.Hash
+	// NextHeight was the height of the next block, the earliest that could hold
+	// the transfer, when it was first submitted here. For one that came in with
+	// a block it is that block's height.
+	NextHeight uint32
+}
+
+// intake gathers transfers that wait, so that all of them share one batch of
+// signatures and one synced commit.
+type intake struct {
+	mu      sync.Mutex
+	queue   []*submission
+	busy    bool
+	running sync.WaitGroup
+}
+
+// submission is one transfer on its way into the pool.
+type submission struct {
+	transfer types.Transfer
+	receipt  Receipt
+	err      error
+	done     chan struct{}
+
+	seq uint64 // 0: nothing was added for it
+}
+
+// AddTransfer puts a transfer into the pool and returns once it is durable: it
+// survives a crash, within the pool's bounds. A transfer that is pending or
+// mined already gets its first answer again.
+//
+// The errors are those of consensus for a transfer, of mempool (ErrConflict,
+// ErrFull), ErrClosed, or a failure of the disk. When ctx ends before there is an
+// answer, the transfer may or may not have been accepted: asking again is safe.
+func (m *Manager) AddTransfer(ctx context.Context, t types.Transfer) (Receipt, error) {
+	s := &submission{transfer: t, done: make(chan struct{})}
+	s.receipt.ID = t.ID()
+	if err := m.intake.submit(m, s); err != nil {
+		return Receipt{}, err
+	}
+	select {
+	case <-s.done:
+		return s.receipt, s.err
+	case <-ctx.Done():
+		return Receipt{}, ctx.Err()
+	}
+}
+
+func (in *intake) submit(m *Manager, s *submission) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if m.closing() {
+		return ErrClosed
+	}
+	in.queue = append(in.queue, s)
+	if !in.busy {
+		in.busy = true
+		in.running.Go(func() { in.drain(m) })
+	}
+	return nil
+}
+
+// drain works until nothing waits. There is one at a time.
+func (in *intake) drain(m *Manager) {
+	for {
+		in.mu.Lock()
+		round := in.queue[:min(len(in.queue), maxIntake)]
+		in.queue = in.queue[len(round):]
+		if len(round) == 0 {
+			in.queue, in.busy = nil, false
+			in.mu.Unlock()
+			return
+		}
+		in.mu.Unlock()
+		m.admit(round)
+		for _, s := range round {
+			close(s.done)
+		}
+		m.changed()
+	}
+}
+
+// admit answers one round: signatures first, without a lock; then what the chain
+// says, read from a snapshot; then the pool, if the tip is still the snapshot's;
+// and at the end one commit for all.
+func (m *Manager) admit(round []*submission) {
+	open := m.checkSignatures(round)
+	for len(open) > 0 && !m.offer(open) {
+		// The tip moved while we looked. It cannot do so for ever: every move is
+		// a commit, and looking takes less.
+	}
+	m.record(round)
+}
+
+// checkSignatures refuses the submissions whose signature is wrong and returns
+// the others.
+func (m *Manager) checkSignatures(round []*submission) (good []*submission) {
+	transfers := make([]types.Transfer, len(round))
+	for i, s := range round {
+		transfers[i] = s.transfer
+	}
+	for i, err := range m.rules.VerifyEach(transfers) {
+		if round[i].err = err; err == nil {
+			good = append(good, round[i])
+		}
+	}
+	return good
+}
+
+// offer puts submissions into the pool. It tells whether the tip stood still; if
+// not, nothing was done.
+func (m *Manager) offer(open []*submission) bool {
+	snapshot, err := m.Snapshot()
+	if err != nil {
+		for _, s := range open {
+			s.err = err
+		}
+		return true
+	}
+	defer snapshot.Close()
+	balances := make(consensus.Balances)
+	settled := make([]bool, len(open))
+	for i, s := range open {
+		settled[i], s.err = s.look(snapshot, m.rules, balances)
+	}
+	balance := func(a types.Account) int64 { return balances[a] }
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tip.Hash != snapshot.Tip.Hash {
+		return false
+	}
+	for i, s := range open {
+		if !settled[i] && s.err == nil {
+			m.enter(s, balance)
+		}
+	}
+	return true
+}
+
+// look reads what the chain knows of a submission: whether it is mined already,
+// which settles it, and the balances that the pool will ask for.
+func (s *submission) look(at *Snapshot, rules *consensus.Rules, balances consensus.Balances) (settled bool, err error) {
+	t := &s.transfer
+	record, mined, err := at.TransferLoc(s.receipt.ID)
+	if err != nil {
+		return false, err
+	}
+	if mined {
+		if s.receipt.NextHeight = record.Answered; record.Answered == 0 {
+			s.receipt.NextHeight = record.Height
+		}
+		return true, nil
+	}
+	loc, used, err := at.SaltLoc(t.Sender, t.Salt)
+	if err != nil {
+		return false, err
+	}
+	if used {
+		if err := rules.CheckReplay(t, at.Tip.Height+1, loc.Height); err != nil {
+			return false, err
+		}
+	}
+	for _, a := range []types.Account{t.Sender, t.Recipient} {
+		if _, known := balances[a]; known {
+			continue
+		}
+		if balances[a], err = at.Account(a); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// enter puts one submission into the pool. The state lock is held.
+func (m *Manager) enter(s *submission, balance func(types.Account) int64) {
+	if e, known := m.pool.Get(s.receipt.ID); known {
+		s.receipt.NextHeight = e.Answered
+		return
+	}
+	next := m.tip.Height + 1
+	e := mempool.Entry{ID: s.receipt.ID, Transfer: &s.transfer, Seq: m.seq, Answered: next}
+	evicted, replaced, err := m.pool.Add(e, next, balance)
+	if err != nil {
+		s.err = err
+		return
+	}
+	m.seq++
+	m.discard(evicted...)
+	m.discard(replaced...)
+	if m.arrivals != nil {
+		m.arrivals = append(m.arrivals, e)
+	}
+	s.seq, s.receipt.NextHeight = e.Seq, next
+}
+
+// record makes a round durable. If that fails, what it added leaves the pool.
+func (m *Manager) record(round []*submission) {
+	batch := m.store.NewBatch()
+	defer batch.Close()
+	added := 0
+	for _, s := range round {
+		if s.seq != 0 {
+			batch.PutPending(s.seq, s.receipt.NextHeight, &s.transfer)
+			added++
+		}
+	}
+	if added == 0 {
+		return
+	}
+	m.deleteStale(batch) // after the puts: one of this round may have put out another
+	err := batch.Commit()
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range round {
+		if s.seq == 0 {
+			continue
+		}
+		e, pooled := m.pool.Get(s.receipt.ID)
+		switch {
+		case err != nil:
+			s.err = err
+			m.pool.Remove(s.receipt.ID)
+		case !pooled || e.Seq != s.seq:
+			// It left the pool before its record was written.
+			m.stale = append(m.stale, s.seq)
+		}
+	}
+}

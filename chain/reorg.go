@@ -1,0 +1,208 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"cairn/consensus"
+	"cairn/store"
+)
+
+// commitBytes is the size at which a batch is committed at the next boundary
+// between blocks. Tests make it small.
+var commitBytes = 64 << 20
+
+// addRun stores a linked run and, where it ends on the most work, makes its
+// branch the best chain.
+func (m *Manager) addRun(ctx context.Context, run []*candidate) error {
+	for len(run) > 0 && run[0].known {
+		run = run[1:]
+	}
+	if len(run) == 0 {
+		return nil
+	}
+	p := m.prepare(ctx, run)
+	defer p.stop()
+	if err := m.lockWriter(); err != nil {
+		return err
+	}
+	defer m.changed()
+	defer m.writer.Unlock()
+	if m.midway {
+		// A failure of the disk left a reorganisation half done.
+		if err := m.switchToBranch(m.Tip()); err != nil {
+			return err
+		}
+	}
+	if run[0].state.Previous == m.ledger.tip.Hash {
+		return m.switchTo(ctx, m.ledger.tip, run, p)
+	}
+	last, err := m.storeBranch(run, p)
+	if last.Work.Cmp(m.ledger.tip.Work) > 0 {
+		return errors.Join(err, m.switchToBranch(last))
+	}
+	return err
+}
+
+// storeBranch stores blocks beside the best chain and returns the last one that
+// it stored. A faulty body ends the run.
+func (m *Manager) storeBranch(run []*candidate, p *pipeline) (last consensus.State, err error) {
+	batch := m.store.NewBatch()
+	defer func() { batch.Close() }()
+	for _, c := range run {
+		var body *consensus.Body
+		if body, err = p.take(c); err != nil {
+			m.condemn(batch, []*candidate{c}, err)
+			break
+		}
+		batch.PutBlock(c.state.Height, c.state.Hash, body.Block.Encode())
+		batch.PutState(c.state, store.HaveBody)
+		last = c.state
+		if batch.Len() >= commitBytes {
+			if err := batch.Commit(); err != nil {
+				return consensus.State{}, err
+			}
+			batch.Close()
+			batch = m.store.NewBatch()
+		}
+	}
+	if commitErr := batch.Commit(); commitErr != nil {
+		return consensus.State{}, commitErr
+	}
+	return last, err
+}
+
+// switchToBranch makes a stored branch the best chain. Nothing but the end of
+// the process stops it half-way: a stored chain with more work than the tip
+// must not be left aside.
+func (m *Manager) switchToBranch(target consensus.State) error {
+	fork, path, err := m.pathTo(target)
+	if err != nil {
+		return err
+	}
+	p := m.prepare(context.Background(), path)
+	defer p.stop()
+	return m.switchTo(context.Background(), fork, path, p)
+}
+
+// pathTo walks back from a stored block to the best chain on disk. It returns
+// the block that they share, and the blocks after it in order.
+func (m *Manager) pathTo(target consensus.State) (fork consensus.State, path []*candidate, err error) {
+	at := target
+	for {
+		best, err := m.store.BestHash(at.Height)
+		if err == nil && best == at.Hash {
+			slices.Reverse(path)
+			return at, path, nil
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return at, nil, err
+		}
+		path = append(path, &candidate{state: at, known: true})
+		parent, status, err := m.store.State(at.Previous)
+		if err != nil {
+			return at, nil, err
+		}
+		if status&store.Invalid != 0 {
+			err := blockError(parent, ErrInvalid)
+			return at, nil, errors.Join(err, m.commitCondemned(path, err))
+		}
+		at = parent
+	}
+}
+
+// switchTo undoes the best chain down to fork and applies path on it. Where a
+// block turns out to be invalid, it and what follows it are remembered as such;
+// what comes before becomes the best chain if that still has the most work, and
+// otherwise everything is as it was. The error then is that block's.
+func (m *Manager) switchTo(ctx context.Context, fork consensus.State, path []*candidate, p *pipeline) error {
+	w := m.newWork()
+	defer func() { m.endWork(w) }()
+	if len(path) > 0 {
+		w.goal = path[len(path)-1].state.Hash
+	}
+	if err := w.undoTo(fork); err != nil {
+		return err
+	}
+	for i, c := range path {
+		if err := w.advance(c, p); err != nil {
+			if isRule(err) {
+				err = errors.Join(err, m.commitCondemned(path[i:], err))
+			}
+			if errors.Is(err, ErrClosed) {
+				return err // New carries on from here
+			}
+			return errors.Join(err, m.settle(w))
+		}
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), m.settle(w))
+		}
+	}
+	return m.settle(w)
+}
+
+// condemn marks blocks as invalid, the first of which failed with err and the
+// rest of which follow it. A failure of ours condemns nothing, nor does a body
+// that whoever passed it on may have damaged.
+func (m *Manager) condemn(batch *store.Batch, blocks []*candidate, err error) {
+	if !isRule(err) || consensus.MayBeMangled(err) {
+		return
+	}
+	m.log.Warn("refused a block", "height", blocks[0].state.Height, "hash", blocks[0].state.Hash, "error", err)
+	for i, c := range blocks {
+		switch {
+		case c.known:
+			batch.PutState(c.state, store.HaveBody|store.Invalid)
+		case i == 0:
+			batch.PutState(c.state, store.Invalid)
+		}
+	}
+}
+
+func (m *Manager) commitCondemned(blocks []*candidate, err error) error {
+	batch := m.store.NewBatch()
+	defer batch.Close()
+	m.condemn(batch, blocks, err)
+	return batch.Commit()
+}
+
+// settle ends a piece of work. If it leads to more work than readers know of, or
+// back to what they know, it is committed and published; otherwise it is
+// dropped, and batches of it that are on disk already are undone again.
+func (m *Manager) settle(w *work) error {
+	known := m.Tip()
+	if w.ledger.tip.Hash == known.Hash || w.ledger.tip.Work.Cmp(known.Work) > 0 {
+		return w.commit(true)
+	}
+	if m.ledger.tip.Hash == known.Hash {
+		return nil
+	}
+	m.endWork(w)
+	return m.switchToBranch(known)
+}
+
+// resume ends a long reorganisation that the last process left half done: it
+// goes on to the goal, or back to where readers were if the goal is no good.
+func (m *Manager) resume() error {
+	goal, err := m.store.Goal()
+	if err != nil || len(goal) == 0 {
+		return err
+	}
+	from, _, err := m.store.State(goal[0])
+	if err != nil {
+		return err
+	}
+	target, status, err := m.store.State(goal[1])
+	if err != nil {
+		return err
+	}
+	m.tip, m.midway = from, true
+	if status&store.Invalid != 0 {
+		target = from
+	}
+	if err := m.switchToBranch(target); err != nil && !isRule(err) {
+		return err
+	}
+	return nil
+}

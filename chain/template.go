@@ -1,0 +1,130 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"cairn/consensus"
+	"cairn/mempool"
+	"cairn/types"
+)
+
+// versionForm is the version of the blocks that are made here: none of the bits
+// that are the miner's is set.
+const versionForm = 0x20000000
+
+// Template returns a block on the present tip that is valid but for its nonce,
+// with what the pool pays best for. The reward goes to recipient, and extra, at
+// most types.MaxExtra bytes, is put into it. A search that runs out of nonces may
+// roll the time forward within the limit, or ask again with another extra.
+//
+// consensus.ErrAccount and the like say that the recipient is none.
+func (m *Manager) Template(recipient types.Account, extra []byte) (*types.Block, error) {
+	if len(extra) > types.MaxExtra {
+		return nil, fmt.Errorf("%d bytes of the miner's own; the most is %d", len(extra), types.MaxExtra)
+	}
+	if err := m.rules.CheckAccount(recipient); err != nil {
+		return nil, err
+	}
+	if err := m.lockWriter(); err != nil {
+		return nil, err
+	}
+	defer m.writer.Unlock()
+	tip := m.ledger.tip
+	if tip.Height == math.MaxUint32 {
+		return nil, consensus.ErrHeightLimit
+	}
+	time := uint32(min(max(m.unixNow(), uint64(tip.Time)), math.MaxUint32))
+	block := &types.Block{
+		Header: types.Header{
+			Version:  versionForm,
+			Previous: tip.Hash,
+			Time:     time,
+			Bits:     m.rules.AllowedBits(tip, time),
+		},
+		Reward: types.Reward{Height: tip.Height + 1, Extra: extra, Recipient: recipient},
+	}
+	body := &consensus.Body{Block: block, Height: tip.Height + 1, IDs: []types.Hash{{}}}
+	if err := m.fill(body); err != nil {
+		return nil, err
+	}
+	return block, m.seal(body)
+}
+
+// fill chooses transfers for a block by the rules that will be applied to it.
+func (m *Manager) fill(body *consensus.Body) error {
+	const largestCount = 5
+	block, reward := body.Block, m.rules.Subsidy(body.Height)
+	room := int(m.rules.MaxBlockSize) - types.HeaderSize - largestCount - block.Reward.Size()
+	balances := make(consensus.Balances)
+	var failure error
+	m.mu.Lock()
+	pool := m.pool.Snapshot()
+	m.mu.Unlock()
+	for _, e := range pool.Select(room, func(e *mempool.Entry) error {
+		t := e.Transfer
+		if failure != nil || reward+t.Fee > types.MaxAmount {
+			return errUnfit
+		}
+		ok, err := m.fits(body.Height, t, balances)
+		if err != nil {
+			failure = err
+		}
+		if !ok {
+			return errUnfit
+		}
+		reward += t.Fee
+		return nil
+	}) {
+		block.Transfers = append(block.Transfers, *e.Transfer)
+		body.IDs = append(body.IDs, e.ID)
+	}
+	block.Reward.Amount = reward
+	return failure
+}
+
+// errUnfit passes over a transfer for this block; why does not matter.
+var errUnfit = errors.New("does not fit into this block")
+
+// fits tries a transfer on the balances of a block in the making. An error is
+// ours.
+func (m *Manager) fits(height uint32, t *types.Transfer, balances consensus.Balances) (bool, error) {
+	if m.rules.CheckTransfer(t, height) != nil {
+		return false, nil
+	}
+	loc, used, err := m.store.SaltLoc(t.Sender, t.Salt)
+	if err != nil || used && m.rules.CheckReplay(t, height, loc.Height) != nil {
+		return false, err
+	}
+	for _, a := range []types.Account{t.Sender, t.Recipient} {
+		if _, known := balances[a]; known {
+			continue
+		}
+		if balances[a], err = m.ledger.balance(a); err != nil {
+			return false, err
+		}
+	}
+	return m.rules.ApplyTransfer(balances, t) == nil, nil
+}
+
+// seal computes what a block in the making commits to.
+func (m *Manager) seal(body *consensus.Body) error {
+	block := body.Block
+	balances, err := m.ledger.balances(consensus.Touched(block))
+	if err != nil {
+		return err
+	}
+	changes, err := m.rules.ApplyBody(balances, body)
+	if err != nil {
+		return fmt.Errorf("a block made here breaks a rule: %w", err)
+	}
+	tree, err := m.ledger.tree.Update(leaves(changes, after))
+	if err != nil {
+		return err
+	}
+	block.Reward.Commitment = consensus.Commitment(tree.Root(), m.ledger.history.Root())
+	body.IDs[0] = block.Reward.ID()
+	block.Header.MerkleRoot, _ = types.MerkleRoot(body.IDs)
+	return nil
+}

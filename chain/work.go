@@ -1,0 +1,383 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"cairn/accounts"
+	"cairn/consensus"
+	"cairn/history"
+	"cairn/mempool"
+	"cairn/store"
+	"cairn/types"
+)
+
+// work is a change of the best chain in the making: blocks undone and applied on
+// a copy of the ledger, and the batch that will make the same true on disk.
+// Dropping it leaves no trace. It is the writer's alone.
+type work struct {
+	m      *Manager
+	ledger ledger
+	batch  *store.Batch
+	goal   types.Hash // where this is to end
+	undone bool       // blocks were taken off: readers see nothing before the end
+
+	// salts overlays the salt index with what the batch has not committed yet;
+	// nil marks an entry that it deletes.
+	salts map[saltKey]*store.Loc
+	// returned are the transfers of undone blocks that no applied block holds:
+	// they go back to the pool. nextSeq numbers those of the next undone block.
+	returned map[saltKey]mempool.Entry
+	nextSeq  uint64
+	// mined are the ids of pending transfers that applied blocks hold, or whose
+	// salt they hold; spent the lowered balances, which the pool has to cover.
+	mined []types.Hash
+	spent map[types.Account]int64
+}
+
+// saltKey is what may not repeat within the lifetime of a transfer.
+type saltKey struct {
+	sender types.Account
+	salt   uint64
+}
+
+func keyOf(t *types.Transfer) saltKey { return saltKey{t.Sender, t.Salt} }
+
+// committed is called after each commit of a change of the best chain. Tests
+// crash there.
+var committed = func() {}
+
+// newWork starts from the ledger that is on disk. The writer lock is held until
+// endWork.
+func (m *Manager) newWork() *work {
+	m.mu.Lock()
+	m.arrivals = []mempool.Entry{}
+	m.mu.Unlock()
+	return &work{
+		m:        m,
+		ledger:   m.ledger,
+		batch:    m.store.NewBatch(),
+		undone:   m.midway,
+		salts:    make(map[saltKey]*store.Loc),
+		returned: make(map[saltKey]mempool.Entry),
+		spent:    make(map[types.Account]int64),
+	}
+}
+
+// endWork drops what has not been committed.
+func (m *Manager) endWork(w *work) {
+	w.batch.Close()
+	m.mu.Lock()
+	m.arrivals = nil
+	m.mu.Unlock()
+}
+
+// undoTo takes blocks off until fork is the tip.
+func (w *work) undoTo(fork consensus.State) error {
+	depth := uint64(w.ledger.tip.Height - fork.Height)
+	if depth == 0 {
+		return nil
+	}
+	w.undone = true
+	// Blocks come off last first, but their transfers go back in the order in
+	// which they stood.
+	w.nextSeq = w.m.reserveSeq(depth*maxPerBlock) + (depth-1)*maxPerBlock
+	for w.ledger.tip.Hash != fork.Hash {
+		if err := w.undo(); err != nil {
+			return err
+		}
+		if err := w.boundary(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// advance applies the next block, whose body p has checked. The errors are those
+// of apply, and of boundary.
+func (w *work) advance(c *candidate, p *pipeline) error {
+	body, err := p.take(c)
+	if err != nil {
+		return err
+	}
+	if err := w.apply(c.state, c.known, body); err != nil {
+		return err
+	}
+	return w.boundary()
+}
+
+// boundary commits a batch that has grown large. Between two blocks of a long
+// reorganisation is also where a node that is stopping may leave it.
+func (w *work) boundary() error {
+	if w.undone && w.m.closing() {
+		if err := w.commit(false); err != nil {
+			return err
+		}
+		return ErrClosed
+	}
+	if w.batch.Len() < commitBytes {
+		return nil
+	}
+	return w.commit(!w.undone)
+}
+
+// commit makes the work true on disk. With publish, readers then see it.
+// Otherwise they go on seeing the chain as it was before the first batch, and
+// the goal is stored, for New to go on after a crash.
+func (w *work) commit(publish bool) error {
+	m := w.m
+	if publish {
+		w.batch.ClearGoal()
+	} else {
+		m.freeze()
+		w.batch.PutGoal([]types.Hash{m.Tip().Hash, w.goal})
+	}
+	m.deleteStale(w.batch)
+	w.batch.PutTip(w.ledger.tip.Hash)
+	if err := w.batch.Commit(); err != nil {
+		return err
+	}
+	w.ledger.tree = w.ledger.tree.Trim(m.treeLeaves)
+	m.ledger, m.midway = w.ledger, !publish
+	if publish {
+		m.publish(w)
+	}
+	committed()
+	w.batch.Close()
+	w.batch = m.store.NewBatch()
+	clear(w.salts)
+	return nil
+}
+
+// apply adds a checked block on top. A *BlockError says which rule it breaks;
+// then nothing has changed. Any other error is ours, and the work is to be
+// dropped.
+func (w *work) apply(state consensus.State, stored bool, body *consensus.Body) error {
+	block := body.Block
+	overwritten, err := w.checkSalts(state, body)
+	if err != nil {
+		return err
+	}
+	balances, err := w.ledger.balances(consensus.Touched(block))
+	if err != nil {
+		return err
+	}
+	changes, err := w.m.rules.ApplyBody(balances, body)
+	if err != nil {
+		return blockError(state, err)
+	}
+	tree, err := w.ledger.tree.Update(leaves(changes, after))
+	if err != nil {
+		return err
+	}
+	if err := w.m.rules.CheckCommitment(body, tree.Root(), w.ledger.history.Root()); err != nil {
+		return blockError(state, err)
+	}
+
+	w.indexTransfers(body)
+	if !stored {
+		w.batch.PutBlock(state.Height, state.Hash, block.Encode())
+	}
+	w.batch.PutState(state, store.HaveBody|store.Applied)
+	w.batch.PutUndo(state.Height, state.Hash, store.Undo{Changes: changes, Salts: overwritten})
+	w.batch.PutBest(state.Height, state.Hash)
+	for _, change := range changes {
+		w.batch.PutAccount(change.Account, change.After)
+		w.noteBalance(change.Account, change.Before, change.After)
+	}
+	past, nodes := w.ledger.history.Append(state.HistoryLeaf().Sum())
+	for _, n := range nodes {
+		w.batch.PutHistoryNode(n)
+	}
+	w.ledger = ledger{state, tree, past}
+	return nil
+}
+
+// noteBalance remembers the latest balance of an account that had more.
+func (w *work) noteBalance(a types.Account, from, to int64) {
+	if _, noted := w.spent[a]; noted || to < from {
+		w.spent[a] = to
+	}
+}
+
+// checkSalts refuses a transfer whose sender and salt an earlier block of this
+// branch holds, within the lifetime. It returns the entries from before that,
+// which the block's own will write over.
+func (w *work) checkSalts(s consensus.State, body *consensus.Body) (overwritten []store.OverwrittenSalt, err error) {
+	for i := range body.Block.Transfers {
+		t := &body.Block.Transfers[i]
+		loc, found, err := w.saltLoc(keyOf(t))
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			continue
+		}
+		if err := w.m.rules.CheckReplay(t, s.Height, loc.Height); err != nil {
+			return nil, blockError(s, fmt.Errorf("transfer %d: %w", i, err))
+		}
+		overwritten = append(overwritten, store.OverwrittenSalt{Sender: t.Sender, Salt: t.Salt, Loc: loc})
+	}
+	return overwritten, nil
+}
+
+func (w *work) saltLoc(k saltKey) (store.Loc, bool, error) {
+	if loc, ok := w.salts[k]; ok {
+		if loc == nil {
+			return store.Loc{}, false, nil
+		}
+		return *loc, true, nil
+	}
+	return w.m.store.SaltLoc(k.sender, k.salt)
+}
+
+// balance reads one account from the tree, which knows of blocks that are not
+// committed yet.
+func (l *ledger) balance(a types.Account) (int64, error) {
+	return l.tree.Get(accounts.KeyOf(a))
+}
+
+// balances reads the supplement that the rules ask for.
+func (l *ledger) balances(touched []types.Account) (consensus.Balances, error) {
+	balances := make(consensus.Balances, len(touched))
+	for _, a := range touched {
+		balance, err := l.balance(a)
+		if err != nil {
+			return nil, err
+		}
+		balances[a] = balance
+	}
+	return balances, nil
+}
+
+// indexTransfers enters a block's transfers into the indexes and takes them, and
+// what has their senders and salts, out of the pending ones.
+func (w *work) indexTransfers(body *consensus.Body) {
+	pending := w.m.pendingOf(body)
+	for i := range body.Block.Transfers {
+		t := &body.Block.Transfers[i]
+		key, id := keyOf(t), body.IDs[i+1]
+		record := store.TransferRecord{Loc: store.Loc{Height: body.Height, Position: uint32(i)}}
+		for _, e := range []mempool.Entry{w.returned[key], pending[key]} {
+			if e.Transfer == nil {
+				continue
+			}
+			w.batch.DeletePending(e.Seq)
+			if e.ID == id {
+				record.Answered = e.Answered
+			}
+			w.mined = append(w.mined, e.ID)
+		}
+		delete(w.returned, key)
+		w.salts[key] = &record.Loc
+		w.batch.PutSalt(t.Sender, t.Salt, record.Loc)
+		w.batch.PutTransfer(id, record)
+	}
+}
+
+// pendingOf returns the pool's entries with the senders and salts of a body.
+func (m *Manager) pendingOf(body *consensus.Body) map[saltKey]mempool.Entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pool.Len() == 0 {
+		return nil
+	}
+	pending := make(map[saltKey]mempool.Entry)
+	for i := range body.Block.Transfers {
+		t := &body.Block.Transfers[i]
+		if e, ok := m.pool.BySalt(t.Sender, t.Salt); ok {
+			pending[keyOf(t)] = e
+		}
+	}
+	return pending
+}
+
+// undo takes the tip off: it writes back what was there before. Its transfers
+// become pending again, in the same batch, so that no crash loses one.
+func (w *work) undo() error {
+	tip := w.ledger.tip
+	block, err := w.m.store.Block(tip.Height, tip.Hash)
+	if err != nil {
+		return err
+	}
+	undo, err := w.m.store.Undo(tip.Height, tip.Hash)
+	if err != nil {
+		return err
+	}
+	parent, _, err := w.m.store.State(tip.Previous)
+	if err != nil {
+		return err
+	}
+	tree, err := w.ledger.tree.Update(leaves(undo.Changes, before))
+	if err != nil {
+		return err
+	}
+	past, err := history.Load(tip.Height, w.m.store.HistoryNode)
+	if err != nil {
+		return err
+	}
+	if err := w.returnTransfers(block); err != nil {
+		return err
+	}
+	for _, s := range undo.Salts {
+		w.salts[saltKey{s.Sender, s.Salt}] = &s.Loc
+		w.batch.PutSalt(s.Sender, s.Salt, s.Loc)
+	}
+	for _, change := range undo.Changes {
+		w.batch.PutAccount(change.Account, change.Before)
+		w.noteBalance(change.Account, change.After, change.Before)
+	}
+	w.batch.DeleteUndo(tip.Height, tip.Hash)
+	w.batch.DeleteBest(tip.Height)
+	for level := range bits.TrailingZeros32(tip.Height+1) + 1 {
+		w.batch.DeleteHistoryNode(uint8(level), tip.Height>>level)
+	}
+	w.ledger = ledger{parent, tree, past}
+	return nil
+}
+
+// returnTransfers takes an undone block's transfers out of the indexes and makes
+// them pending.
+func (w *work) returnTransfers(block *types.Block) error {
+	for i := range block.Transfers {
+		t := &block.Transfers[i]
+		key, id := keyOf(t), t.ID()
+		record, _, err := w.m.store.TransferLoc(id)
+		if err != nil {
+			return err
+		}
+		if record.Answered == 0 { // it came with a block: see Receipt
+			record.Answered = record.Height
+		}
+		e := mempool.Entry{ID: id, Transfer: t, Size: t.Size(), Seq: w.nextSeq + uint64(i), Answered: record.Answered}
+		w.returned[key] = e
+		w.batch.PutPending(e.Seq, e.Answered, t)
+		w.salts[key] = nil
+		w.batch.DeleteSalt(t.Sender, t.Salt)
+		w.batch.DeleteTransfer(id)
+	}
+	w.nextSeq -= maxPerBlock
+	return nil
+}
+
+// maxPerBlock is above the number of transfers that fit into any block.
+const maxPerBlock = 1 << 20
+
+// leaves turns changes of accounts into changes of the tree.
+func leaves(changes []consensus.Change, balance func(consensus.Change) int64) []accounts.Leaf {
+	out := make([]accounts.Leaf, len(changes))
+	for i, c := range changes {
+		out[i] = accounts.Leaf{Key: accounts.KeyOf(c.Account), Balance: balance(c)}
+	}
+	return out
+}
+
+func before(c consensus.Change) int64 { return c.Before }
+func after(c consensus.Change) int64  { return c.After }
+
+// isRule tells a block that breaks a rule from a failure of ours.
+func isRule(err error) bool {
+	var block *BlockError
+	return errors.As(err, &block)
+}
