@@ -1,7 +1,7 @@
 package mempool
 
 import (
-	"encoding/binary"
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -13,11 +13,10 @@ import (
 func manyEntries(n int, memo int) []Entry {
 	entries := make([]Entry, n)
 	for i := range entries {
-		var key [32]byte
-		binary.BigEndian.PutUint64(key[8:], uint64(i)*0x9e3779b97f4a7c15)
 		t := &types.Transfer{
-			Sender: types.Account(key[:]), Recipient: types.Account(append([]byte{'r'}, key[1:]...)),
-			Amount: 1, Fee: uint64(i) * 7919 % 100_003, Expiry: 100, Salt: uint64(i), Memo: string(make([]byte, memo)),
+			Sender:    types.Account(fmt.Sprintf("%032x", uint64(i)*0x9e3779b97f4a7c15)),
+			Recipient: types.Account(fmt.Sprintf("%032x", i)),
+			Amount:    1, Fee: uint64(i) * 7919 % 100_003, Expiry: 100, Salt: uint64(i), Memo: string(make([]byte, memo)),
 		}
 		entries[i] = Entry{ID: t.ID(), Transfer: t, Seq: uint64(i)}
 	}
