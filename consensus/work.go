@@ -36,7 +36,13 @@ func (w Work) Add(v Work) Work {
 }
 
 // String returns the number in decimal digits.
-func (w Work) String() string { return bigOf(w).String() }
+func (w Work) String() string {
+	var b [32]byte
+	for i, word := range w {
+		binary.BigEndian.PutUint64(b[24-8*i:], word)
+	}
+	return new(big.Int).SetBytes(b[:]).String()
+}
 
 // LittleEndian returns the number's 32 bytes, least significant first.
 func (w Work) LittleEndian() (b [32]byte) {
@@ -56,21 +62,32 @@ func WorkOf(compact uint32) Work {
 	if err != nil {
 		return Work{}
 	}
-	divisor := bigOf(t)
-	divisor.Add(divisor, bigOne)
-	var w Work
-	var b [32]byte
-	divisor.Quo(twoTo256, divisor).FillBytes(b[:])
-	for i := range w {
-		w[i] = binary.BigEndian.Uint64(b[24-8*i:])
-	}
-	return w
+	// 2^256 has one bit too many, so t+1 is taken from it once before; that
+	// leaves ^t. Compact targets are below 2^256-1, so nothing overflows.
+	rest := Work{^t[0], ^t[1], ^t[2], ^t[3]}
+	return quotient(rest, Work(t).Add(Work{1})).Add(Work{1})
 }
 
-var (
-	bigOne   = big.NewInt(1)
-	twoTo256 = new(big.Int).Lsh(bigOne, 256)
-)
+// quotient returns n / d, rounded down, bit by bit: there are few of them where
+// targets are easy, and no divisor is 0.
+func quotient(n, d Work) (q Work) {
+	bit := bitLen(n[:]) - bitLen(d[:])
+	shiftLeft(d[:], max(0, bit))
+	for ; bit >= 0; bit-- {
+		if compare(n, d) >= 0 {
+			var borrow uint64
+			for i := range n {
+				n[i], borrow = bits.Sub64(n[i], d[i], borrow)
+			}
+			q[bit/64] |= 1 << (bit % 64)
+		}
+		for i := range 3 {
+			d[i] = d[i]>>1 | d[i+1]<<63
+		}
+		d[3] >>= 1
+	}
+	return q
+}
 
 // Meets tells whether hash, read as a little-endian integer, is at most t.
 func (t Target) Meets(hash types.Hash) bool { return compare(wordsOf(hash), t) <= 0 }
@@ -136,14 +153,6 @@ func wordsOf(b [32]byte) (words [4]uint64) {
 		words[i] = binary.LittleEndian.Uint64(b[8*i:])
 	}
 	return words
-}
-
-func bigOf(words [4]uint64) *big.Int {
-	var b [32]byte
-	for i, word := range words {
-		binary.BigEndian.PutUint64(b[24-8*i:], word)
-	}
-	return new(big.Int).SetBytes(b[:])
 }
 
 // bitLen returns the number of bits of x without leading zeros.
