@@ -14,7 +14,7 @@ import (
 type Batch struct {
 	store *Store
 	batch *pebble.Batch
-	key   [maxKey]byte
+	key   [keyRoom]byte
 	value []byte
 }
 
@@ -27,13 +27,14 @@ func (s *Store) NewBatch() *Batch {
 // After an error, ErrFailed, it is unknown which of the two outcomes of the
 // batch the next Open will find, and every later Commit fails.
 func (b *Batch) Commit() error {
-	if err := b.store.failure(); err != nil {
+	if err := b.store.failure.err(); err != nil {
 		return err
 	}
-	if err := b.batch.Commit(pebble.Sync); err != nil {
-		b.store.fail(err)
+	err := b.batch.Commit(pebble.Sync)
+	if failed := b.store.failure.err(); failed != nil {
+		return failed
 	}
-	return b.store.failure()
+	return err
 }
 
 // Close releases the batch, committed or not.

@@ -7,11 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"cairn/consensus"
@@ -25,7 +24,7 @@ const format = 1
 const (
 	markerName = "cairn.txt"
 	dbName     = "db"
-	newDB      = "db.new" // a database that Create has not completed
+	lockName   = "cairn.lock" // empty; locked while the directory is open
 )
 
 // directory is a data directory as files: what is where, whose it is, who may
@@ -37,15 +36,16 @@ type directory struct {
 
 func newDirectory(dir string, o Options) (directory, error) {
 	if o.FS != nil {
-		return directory{tidyFS{o.FS}, dir}, nil
+		return directory{o.FS, dir}, nil
 	}
 	// The lock is known by its path, so one directory must have one path.
 	path, err := filepath.Abs(dir)
-	return directory{tidyFS{vfs.Default}, path}, err
+	return directory{vfs.Default, path}, err
 }
 
-func (d directory) file(elem ...string) string {
-	return d.fs.PathJoin(append([]string{d.path}, elem...)...)
+// file returns the path of a file that is named with slashes, as in FileFault.
+func (d directory) file(name string) string {
+	return d.fs.PathJoin(append([]string{d.path}, strings.Split(name, "/")...)...)
 }
 
 // marker is what cairn.txt says.
@@ -120,31 +120,35 @@ func (d directory) parseMarker(text []byte) (marker, error) {
 		}
 	}
 	if m.text() != string(text) {
-		return marker{}, d.damaged(markerName, errors.New("it is not as it was written"))
+		return marker{}, FileFault{File: markerName, Reason: notAsWritten}
 	}
 	return m, nil
 }
 
-// prepare makes the directory one of ours that has no database yet.
-func (d directory) prepare(rules *consensus.Rules) error {
-	_, err := d.marker()
-	if err == nil {
-		return fmt.Errorf("%w in %s", ErrExists, d.path)
-	}
-	if !errors.Is(err, ErrNoData) {
-		return err
+// make makes the directory where it is missing, to last.
+func (d directory) make() error {
+	var missing []string
+	for path := d.path; ; path = d.fs.PathDir(path) {
+		if _, err := d.fs.Stat(path); err == nil || path == d.fs.PathDir(path) {
+			break
+		}
+		missing = append(missing, path)
 	}
 	if err := d.fs.MkdirAll(d.path, 0o700); err != nil {
 		return err
 	}
-	return d.write(markerName, []byte(markerFor(rules).text()))
+	for _, path := range missing {
+		if err := syncDir(d.fs, d.fs.PathDir(path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lock excludes every other Store from the directory, also in other processes.
-func (d directory) lock() (*pebble.Lock, error) {
-	lock, err := pebble.LockDirectory(d.file(dbName), d.fs)
-	// Failing to open the lock's file is a PathError; whatever else there is says
-	// that the lock is held.
+func (d directory) lock() (io.Closer, error) {
+	lock, err := d.fs.Lock(d.file(lockName))
+	// Failing to open the file is a PathError; anything else says that it is locked.
 	var path *fs.PathError
 	if err != nil && !errors.As(err, &path) {
 		return nil, fmt.Errorf("%w: %s: stop the node that uses it, or name another directory (%w)", ErrBusy, d.path, err)
@@ -152,16 +156,12 @@ func (d directory) lock() (*pebble.Lock, error) {
 	return lock, err
 }
 
-// list returns the names in the directory, without what file systems put there.
+// list returns the names in the directory, but for those that say nothing: the
+// lock, the first thing that Create writes, and what file systems put there.
 func (d directory) list() ([]string, error) {
 	names, err := d.fs.List(d.path)
-	var kept []string
-	for _, name := range names {
-		if name != "lost+found" {
-			kept = append(kept, name)
-		}
-	}
-	return kept, err
+	ignored := []string{lockName, aside(markerName), "lost+found"}
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(ignored, name) }), err
 }
 
 func (d directory) read(name string) ([]byte, error) {
@@ -173,10 +173,12 @@ func (d directory) read(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, 1<<20))
 }
 
+// aside is where the new version of a file is written.
+func aside(name string) string { return name + ".new" }
+
 // write replaces a file as a whole: after a crash it is the old or the new one.
 func (d directory) write(name string, data []byte) error {
-	aside := d.file(name + ".new")
-	f, err := d.fs.Create(aside, vfs.WriteCategoryUnspecified)
+	f, err := d.fs.Create(d.file(aside(name)), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
@@ -187,48 +189,30 @@ func (d directory) write(name string, data []byte) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := d.fs.Rename(aside, d.file(name)); err != nil {
-		return err
-	}
-	return d.sync()
+	return d.rename(aside(name), name)
 }
 
-// sync makes the names in the directory durable.
-func (d directory) sync() error {
-	f, err := d.fs.OpenDir(d.path)
+// rename gives a file or directory another name, to last.
+func (d directory) rename(old, name string) error {
+	if err := d.fs.Rename(d.file(old), d.file(name)); err != nil {
+		return err
+	}
+	return syncDir(d.fs, d.path)
+}
+
+// remove removes a file, to last; it may be missing.
+func (d directory) remove(name string) error {
+	err := d.fs.Remove(d.file(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, syncDir(d.fs, d.path))
+}
+
+func syncDir(fs vfs.FS, path string) error {
+	f, err := fs.OpenDir(path)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
 }
-
-func (d directory) damaged(name string, err error) error {
-	return fmt.Errorf("%w: %s: %w: see \"cairn verify\"; to start afresh, \"cairn export\" what can be read, or restore a copy",
-		ErrDamaged, d.file(name), err)
-}
-
-// explain adds to a failed write what the operator can do about it.
-func (d directory) explain(err error) error {
-	if !errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("%s: see to the disk, then start again: %w", d.path, err)
-	}
-	free := ""
-	if usage, err := d.fs.GetDiskUsage(d.path); err == nil {
-		free = fmt.Sprintf(", %d MiB are free", usage.AvailBytes>>20)
-	}
-	return fmt.Errorf("the disk of %s is full%s: make room, then start again: %w", d.path, free, err)
-}
-
-// tidyFS leaves files that are no longer needed to be removed rather than
-// written over. So a log holds what was written to it and nothing else, which is
-// what lets CheckFiles say whether a log is whole.
-type tidyFS struct{ vfs.FS }
-
-// ReuseForWrite implements vfs.FS.
-func (t tidyFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := t.Remove(old); err != nil {
-		return nil, err
-	}
-	return t.Create(name, c)
-}
-

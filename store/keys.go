@@ -65,8 +65,10 @@ const (
 	goalKey    = "ggoal"
 )
 
-// maxKey holds any key of fixed or bounded length: the longest is a salt's.
-const maxKey = 1 + 1 + 255 + 8
+// keyRoom is room for every key but that of a long URL.
+const keyRoom = 80
+
+func newKey() []byte { return make([]byte, 0, keyRoom) }
 
 func stateKey(b []byte, hash types.Hash) []byte {
 	return append(append(b, PrefixState), hash[:]...)

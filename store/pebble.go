@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,78 +31,50 @@ func (o Options) cacheBytes() int64 {
 }
 
 // pebbleOptions are the options of every database here.
-func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
+func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          s.dir.fs,
-		Cache:                       cache,
-		FormatMajorVersion:          pebble.FormatNewest,
+		FS:                 guardedFS{s.dir.fs, s.failure},
+		FormatMajorVersion: pebble.FormatNewest,
+		Logger:             pebbleLog{s},
+		// Memory is taken as it is needed. A batch of more than half a table does
+		// not go through one.
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 4,
-		Logger:                      pebbleLog{s},
 		EventListener: &pebble.EventListener{
-			BackgroundError: s.fail,
-			DataCorruption:  func(i pebble.DataCorruptionInfo) { s.fail(fmt.Errorf("%w: %s", ErrDamaged, i)) },
+			BackgroundError: s.failure.note,
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				s.failure.note(fmt.Errorf("%w: %s", ErrDamaged, i))
+			},
 			LowDiskSpace: func(i pebble.LowDiskSpaceInfo) {
 				s.log.Warn("The disk is nearly full", "free_bytes", i.AvailBytes, "dir", s.dir.path)
 			},
 		},
 	}
 	for i := range o.Levels {
+		// Most salts and many accounts that are looked up are not there.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	return o
 }
 
-// pebbleLog passes what Pebble says on to the log.
+// pebbleLog passes on what Pebble says.
 type pebbleLog struct{ s *Store }
 
-func (l pebbleLog) Infof(format string, args ...any) {
-	l.s.log.Debug("Pebble: " + fmt.Sprintf(format, args...))
-}
+// Infof implements pebble.Logger.
+func (l pebbleLog) Infof(format string, args ...any) { l.log(slog.LevelDebug, format, args) }
 
-func (l pebbleLog) Errorf(format string, args ...any) {
-	l.s.log.Error("Pebble: " + fmt.Sprintf(format, args...))
-}
+// Errorf implements pebble.Logger.
+func (l pebbleLog) Errorf(format string, args ...any) { l.log(slog.LevelError, format, args) }
 
-// Fatalf is called where Pebble does not know how to go on.
+// Fatalf implements pebble.Logger. Pebble calls it where it cannot go on.
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.s.fail(fmt.Errorf(format, args...))
+	err := errors.New(fmt.Sprintf(format, args...))
+	l.s.failure.note(err)
 }
 
-// open opens the database under a lock that the caller holds and, after success,
-// leaves to Close.
-func (d directory) open(lock *pebble.Lock, o Options) (*Store, error) {
-	cache := pebble.NewCache(o.cacheBytes())
-	defer cache.Unref()
-	s := &Store{dir: d, lock: lock, log: o.logger(), fatal: o.Fatal}
-	options := s.pebbleOptions(cache)
-	options.Lock = lock
-	db, err := pebble.Open(d.file(dbName), options)
-	if err != nil {
-		return nil, err
+func (l pebbleLog) log(level slog.Level, format string, args []any) {
+	ctx := context.Background()
+	if l.s.log.Enabled(ctx, level) {
+		l.s.log.Log(ctx, level, "Pebble: "+fmt.Sprintf(format, args...))
 	}
-	s.db, s.View.reader = db, db
-	if err := s.load(); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return s, nil
-}
-
-// load reads what a Store keeps in memory.
-func (s *Store) load() error {
-	value, done, err := s.get([]byte(genesisKey))
-	if err != nil {
-		return err
-	}
-	defer done.Close()
-	s.rules, err = Record{[]byte(genesisKey), value}.rules()
-	return err
-}
-
-// Close ends the use of the directory.
-func (s *Store) Close() error {
-	if err := s.failure(); err != nil {
-		return err
-	}
-	return errors.Join(s.db.Close(), s.lock.Close())
 }

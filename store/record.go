@@ -1,11 +1,12 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
+	"cairn/accounts"
 	"cairn/consensus"
+	"cairn/history"
 	"cairn/types"
 )
 
@@ -57,237 +58,220 @@ type PendingRecord struct {
 	Transfer types.Transfer
 }
 
-const (
-	locSize = 8
-	// minChange and minOverwritten are the least bytes that an element of an
-	// undo record's two lists can have: they bound what a count can make the
-	// decoder allocate.
-	minChange      = 1 + 8 + 8
-	minOverwritten = 1 + 8 + locSize
-)
-
-func appendLoc(b []byte, l Loc) []byte {
-	b = binary.LittleEndian.AppendUint32(b, l.Height)
-	return binary.LittleEndian.AppendUint32(b, l.Position)
+// StateRecord is what is stored of a block under its hash.
+type StateRecord struct {
+	consensus.State
+	Status Status
 }
 
-func appendTransferRecord(b []byte, r TransferRecord) []byte {
-	return binary.LittleEndian.AppendUint32(appendLoc(b, r.Loc), r.Answered)
+// AccountBalance is an account that exists, and its balance in base units.
+type AccountBalance struct {
+	Account types.Account
+	Balance int64
 }
 
-func appendAccount(b []byte, balance int64, account types.Account) []byte {
-	return append(binary.LittleEndian.AppendUint64(b, uint64(balance)), account...)
+// Record is a key and its value as they are stored. The methods decode the two
+// together, and each is for one prefix: they return ErrDamaged, with the key and
+// the reason, where key or value are not what was ever written under it.
+type Record struct {
+	Key, Value []byte
 }
 
-func appendPending(b []byte, answered uint32, t *types.Transfer) []byte {
-	return t.Append(binary.LittleEndian.AppendUint32(b, answered))
-}
-
-func appendState(b []byte, s consensus.State, status Status) []byte {
-	state := s.Encode()
-	return append(append(b, state[:]...), byte(status))
-}
-
-func appendHashes(b []byte, hashes []types.Hash) []byte {
-	for i := range hashes {
-		b = append(b, hashes[i][:]...)
+// String names the record by its key, for people: "balance of account key …".
+func (r Record) String() string {
+	if len(r.Key) == 0 {
+		return "empty key"
 	}
-	return b
+	k := reader{b: r.Key[1:]}
+	name := ""
+	switch r.Key[0] {
+	case PrefixState:
+		name = fmt.Sprintf("state of block %s", k.hash())
+	case PrefixBlock, PrefixUndo:
+		what := "body"
+		if r.Key[0] == PrefixUndo {
+			what = "undo record"
+		}
+		height := k.bigU32()
+		name = fmt.Sprintf("%s of block %d, %s", what, height, k.hash())
+	case PrefixBest:
+		name = fmt.Sprintf("best chain's block %d", k.bigU32())
+	case PrefixHistory:
+		level := k.u8()
+		name = fmt.Sprintf("history node %d of level %d", k.bigU32(), level)
+	case PrefixAccount:
+		name = fmt.Sprintf("account with key %x", k.take(len(accounts.Key{})))
+	case PrefixSalt:
+		sender := k.account()
+		name = fmt.Sprintf("salt %d of sender %q", k.bigU64(), sender)
+	case PrefixTransfer:
+		name = fmt.Sprintf("location of transfer %s", k.hash())
+	case PrefixPending:
+		name = fmt.Sprintf("pending transfer %d", k.bigU64())
+	case PrefixNeighbour:
+		return fmt.Sprintf("neighbour %q", r.Key[1:])
+	case PrefixGeneral:
+		return fmt.Sprintf("record %q", r.Key[1:])
+	}
+	if name == "" || k.end() != nil {
+		return fmt.Sprintf("unknown key %x", r.Key)
+	}
+	return name
 }
 
-func appendUndo(b []byte, u Undo) []byte {
-	b = types.AppendCount(b, uint64(len(u.Changes)))
-	for _, c := range u.Changes {
-		b = types.AppendStr(b, c.Account)
-		b = binary.LittleEndian.AppendUint64(b, uint64(c.Before))
-		b = binary.LittleEndian.AppendUint64(b, uint64(c.After))
+// State decodes a record of PrefixState.
+func (r Record) State() (StateRecord, error) {
+	s, err := decodeState(r.Value)
+	if err == nil && string(r.Key[1:]) != string(s.Hash[:]) {
+		err = fmt.Errorf("it is of block %s", s.Hash)
 	}
-	b = types.AppendCount(b, uint64(len(u.Salts)))
-	for _, s := range u.Salts {
-		b = types.AppendStr(b, s.Sender)
-		b = binary.LittleEndian.AppendUint64(b, s.Salt)
-		b = appendLoc(b, s.Loc)
-	}
-	return b
+	return s, r.damaged(err)
 }
 
-// reader takes values from the front of b. The first fault sticks and later
-// reads return zeros, so that callers check err once.
-type reader struct {
-	b   []byte
-	err error
+// BlockName decodes the key of PrefixBlock or PrefixUndo: the block's height and
+// hash.
+func (r Record) BlockName() (height uint32, hash types.Hash, err error) {
+	k := reader{b: r.Key[1:]}
+	height, hash = k.bigU32(), k.hash()
+	return height, hash, r.damaged(k.end())
 }
 
-var errShort = errors.New("it ends too early")
+// Block decodes the value of PrefixBlock.
+func (r Record) Block() (*types.Block, error) {
+	block, err := types.DecodeBlock(r.Value)
+	return block, r.damaged(err)
+}
 
-func (r *reader) take(n int) []byte {
-	if r.err == nil && len(r.b) < n {
-		r.err = errShort
+// Undo decodes the value of PrefixUndo.
+func (r Record) Undo() (Undo, error) {
+	u, err := decodeUndo(r.Value)
+	return u, r.damaged(err)
+}
+
+// Best decodes a record of PrefixBest.
+func (r Record) Best() (height uint32, hash types.Hash, err error) {
+	k := reader{b: r.Key[1:]}
+	height = k.bigU32()
+	hash, err = decodeHash(r.Value)
+	return height, hash, r.damaged(errors.Join(k.end(), err))
+}
+
+// HistoryNode decodes a record of PrefixHistory.
+func (r Record) HistoryNode() (history.Node, error) {
+	k := reader{b: r.Key[1:]}
+	n := history.Node{Level: k.u8(), Index: k.bigU32()}
+	sum, err := decodeHash(r.Value)
+	n.Sum = sum
+	return n, r.damaged(errors.Join(k.end(), err))
+}
+
+// Account decodes a record of PrefixAccount and checks that key and account
+// belong together.
+func (r Record) Account() (AccountBalance, error) {
+	balance, account, err := decodeAccount(r.Value)
+	a := AccountBalance{types.Account(account), balance}
+	if key := accounts.KeyOf(a.Account); err == nil && string(r.Key[1:]) != string(key[:]) {
+		err = fmt.Errorf("its key is not that of its account %q", account)
 	}
-	if r.err != nil {
+	return a, r.damaged(err)
+}
+
+// leaf decodes a record of PrefixAccount without hashing the account.
+func (r Record) leaf() (accounts.Leaf, error) {
+	balance, _, err := decodeAccount(r.Value)
+	var leaf accounts.Leaf
+	if n := copy(leaf.Key[:], r.Key[1:]); err == nil && (n < len(leaf.Key) || len(r.Key) > 1+n) {
+		err = errors.New("its key has the wrong length")
+	}
+	leaf.Balance = balance
+	return leaf, r.damaged(err)
+}
+
+// Salt decodes a record of PrefixSalt.
+func (r Record) Salt() (sender types.Account, salt uint64, loc Loc, err error) {
+	k := reader{b: r.Key[1:]}
+	sender, salt = k.account(), k.bigU64()
+	loc, err = decodeLoc(r.Value)
+	return sender, salt, loc, r.damaged(errors.Join(k.end(), err))
+}
+
+// Transfer decodes a record of PrefixTransfer.
+func (r Record) Transfer() (id types.Hash, t TransferRecord, err error) {
+	k := reader{b: r.Key[1:]}
+	id = k.hash()
+	t, err = decodeTransferRecord(r.Value)
+	return id, t, r.damaged(errors.Join(k.end(), err))
+}
+
+// Pending decodes a record of PrefixPending.
+func (r Record) Pending() (PendingRecord, error) {
+	k := reader{b: r.Key[1:]}
+	seq := k.bigU64()
+	p, err := decodePending(r.Value)
+	p.Seq = seq
+	return p, r.damaged(errors.Join(k.end(), err))
+}
+
+// Neighbour decodes a record of PrefixNeighbour.
+func (r Record) Neighbour() (url string, err error) {
+	if len(r.Value) > 0 {
+		err = errors.New("its value is not empty")
+	}
+	return string(r.Key[1:]), r.damaged(err)
+}
+
+// hash decodes a value that is one hash.
+func (r Record) hash() (types.Hash, error) {
+	h, err := decodeHash(r.Value)
+	return h, r.damaged(err)
+}
+
+func (r Record) hashes() ([]types.Hash, error) {
+	hashes, err := decodeHashes(r.Value)
+	return hashes, r.damaged(err)
+}
+
+func (r Record) loc() (Loc, error) {
+	loc, err := decodeLoc(r.Value)
+	return loc, r.damaged(err)
+}
+
+func (r Record) transfer() (TransferRecord, error) {
+	t, err := decodeTransferRecord(r.Value)
+	return t, r.damaged(err)
+}
+
+func (r Record) rules() (*consensus.Rules, error) {
+	rules, err := consensus.ParseGenesis(r.Value)
+	return rules, r.damaged(err)
+}
+
+func (r Record) nodeID() (string, error) {
+	id, err := decodeNodeID(r.Value)
+	return id, r.damaged(err)
+}
+
+// General checks a record of PrefixGeneral.
+func (r Record) General() (err error) {
+	switch string(r.Key) {
+	case genesisKey:
+		_, err = r.rules()
+	case nodeKey:
+		_, err = r.nodeID()
+	case tipKey:
+		_, err = r.hash()
+	case goalKey:
+		_, err = r.hashes()
+	default:
+		err = r.damaged(errors.New("no such record was ever written"))
+	}
+	return err
+}
+
+// damaged adds to a decoder's error what is broken.
+func (r Record) damaged(err error) error {
+	if err == nil {
 		return nil
 	}
-	p := r.b[:n]
-	r.b = r.b[n:]
-	return p
-}
-
-func (r *reader) u8() uint8 {
-	if p := r.take(1); p != nil {
-		return p[0]
-	}
-	return 0
-}
-
-func (r *reader) u32() uint32 {
-	if p := r.take(4); p != nil {
-		return binary.LittleEndian.Uint32(p)
-	}
-	return 0
-}
-
-func (r *reader) u64() uint64 {
-	if p := r.take(8); p != nil {
-		return binary.LittleEndian.Uint64(p)
-	}
-	return 0
-}
-
-func (r *reader) account() types.Account { return types.Account(r.take(int(r.u8()))) }
-
-func (r *reader) hash() (h types.Hash) {
-	copy(h[:], r.take(len(h)))
-	return h
-}
-
-func (r *reader) loc() Loc { return Loc{Height: r.u32(), Position: r.u32()} }
-
-// count reads a CompactSize in its shortest form and checks that so many
-// elements of at least size bytes can follow.
-func (r *reader) count(size int) int {
-	before := r.b
-	n := uint64(r.u8())
-	switch n {
-	case 0xfd:
-		p := r.take(2)
-		if p != nil {
-			n = uint64(binary.LittleEndian.Uint16(p))
-		}
-	case 0xfe:
-		n = uint64(r.u32())
-	case 0xff:
-		n = r.u64()
-	}
-	if r.err == nil && len(types.AppendCount(nil, n)) != len(before)-len(r.b) {
-		r.err = fmt.Errorf("its count %d is not in the shortest form", n)
-	}
-	if r.err == nil && n > uint64(len(r.b)/size) {
-		r.err = fmt.Errorf("%d elements cannot fit into %d bytes", n, len(r.b))
-	}
-	if r.err != nil {
-		return 0
-	}
-	return int(n)
-}
-
-// end returns the first fault, or that bytes are left over.
-func (r *reader) end() error {
-	if r.err == nil && len(r.b) > 0 {
-		r.err = fmt.Errorf("%d bytes are left over", len(r.b))
-	}
-	return r.err
-}
-
-func decodeLoc(b []byte) (Loc, error) {
-	r := reader{b: b}
-	l := r.loc()
-	return l, r.end()
-}
-
-func decodeTransferRecord(b []byte) (TransferRecord, error) {
-	r := reader{b: b}
-	t := TransferRecord{Loc: r.loc(), Answered: r.u32()}
-	return t, r.end()
-}
-
-func decodeHash(b []byte) (types.Hash, error) {
-	r := reader{b: b}
-	h := r.hash()
-	return h, r.end()
-}
-
-func decodeHashes(b []byte) ([]types.Hash, error) {
-	if len(b)%len(types.Hash{}) != 0 {
-		return nil, fmt.Errorf("%d bytes are no list of hashes", len(b))
-	}
-	r := reader{b: b}
-	hashes := make([]types.Hash, 0, len(b)/len(types.Hash{}))
-	for len(r.b) > 0 {
-		hashes = append(hashes, r.hash())
-	}
-	return hashes, r.end()
-}
-
-// decodeAccount reads the value of an account; the account aliases b.
-func decodeAccount(b []byte) (balance int64, account []byte, err error) {
-	r := reader{b: b}
-	balance = int64(r.u64())
-	if r.err != nil {
-		return 0, nil, r.err
-	}
-	if balance == 0 {
-		return 0, nil, errors.New("an account with balance 0 is not stored")
-	}
-	if balance > types.MaxAmount || balance < -types.MaxAmount {
-		return 0, nil, fmt.Errorf("a balance of %d is out of range", balance)
-	}
-	if len(r.b) == 0 || len(r.b) > 255 {
-		return 0, nil, fmt.Errorf("an account has 1 to 255 bytes, not %d", len(r.b))
-	}
-	return balance, r.b, nil
-}
-
-func decodePending(b []byte) (p PendingRecord, err error) {
-	r := reader{b: b}
-	p.Answered = r.u32()
-	if r.err != nil {
-		return p, r.err
-	}
-	p.Transfer, err = types.DecodeTransfer(r.b)
-	return p, err
-}
-
-func decodeUndo(b []byte) (Undo, error) {
-	r := reader{b: b}
-	var u Undo
-	if n := r.count(minChange); n > 0 {
-		u.Changes = make([]consensus.Change, n)
-	}
-	for i := range u.Changes {
-		u.Changes[i] = consensus.Change{Account: r.account(), Before: int64(r.u64()), After: int64(r.u64())}
-	}
-	if n := r.count(minOverwritten); n > 0 {
-		u.Salts = make([]OverwrittenSalt, n)
-	}
-	for i := range u.Salts {
-		u.Salts[i] = OverwrittenSalt{Sender: r.account(), Salt: r.u64(), Loc: r.loc()}
-	}
-	if err := r.end(); err != nil {
-		return Undo{}, err
-	}
-	return u, nil
-}
-
-// decodeState reads a block's status and state.
-func decodeState(b []byte) (consensus.State, Status, error) {
-	if len(b) == 0 {
-		return consensus.State{}, 0, errShort
-	}
-	last := len(b) - 1
-	status := Status(b[last])
-	if status&^allStatus != 0 {
-		return consensus.State{}, 0, fmt.Errorf("status %#02x has unknown bits", b[last])
-	}
-	state, err := consensus.DecodeState(b[:last])
-	return state, status, err
+	return fmt.Errorf("%w: %s (key %x): %w", ErrDamaged, r, r.Key, err)
 }

@@ -21,17 +21,13 @@ package store
 
 import (
 	"errors"
-	"fmt"
+	"io"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/google/uuid"
 
 	"cairn/consensus"
-	"cairn/history"
 )
 
 // Options says where and how to keep the data. The zero value is ready for use.
@@ -51,33 +47,38 @@ type Options struct {
 // batches. It may be used by many goroutines at once, except Close.
 type Store struct {
 	View
-	dir   directory
-	db    *pebble.DB
-	lock  *pebble.Lock
-	rules *consensus.Rules
-
-	log    *slog.Logger
-	fatal  func(error)
-	failed atomic.Pointer[error]
-	once   sync.Once
+	dir     directory
+	lock    io.Closer
+	db      *pebble.DB
+	rules   *consensus.Rules
+	log     *slog.Logger
+	failure *failure
 }
 
 // Create makes a data directory for the network that rules describe, holding its
-// genesis block, and opens it. dir may be missing or empty; otherwise ErrExists
-// or ErrNotCairn. If it is interrupted, Open returns ErrNoData and Create may be
-// called again.
+// genesis block, and opens it. dir may be missing or empty; otherwise ErrExists,
+// ErrNotCairn, or what Open says. If Create is interrupted, Open returns
+// ErrNoData and Create may be called again.
 func Create(dir string, rules *consensus.Rules, o Options) (*Store, error) {
 	d, err := newDirectory(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.prepare(rules); err != nil {
+	if err := d.vacant(); err != nil {
 		return nil, err
 	}
-	if err := d.writeGenesis(rules, o); err != nil {
-		return nil, fmt.Errorf("create %s: %w", d.path, err)
+	if err := d.make(); err != nil {
+		return nil, err
 	}
-	return Open(dir, o)
+	return d.locked(func() (*Store, error) {
+		if err := d.vacant(); err != nil {
+			return nil, err
+		}
+		if err := d.create(rules, o); err != nil {
+			return nil, err
+		}
+		return d.open(markerFor(rules), o)
+	})
 }
 
 // Open opens a data directory. Its errors are ErrNoData, ErrNotCairn, ErrNewer,
@@ -88,18 +89,31 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.marker(); err != nil {
-		return nil, err
-	}
-	lock, err := d.lock()
+	mark, err := d.marker()
 	if err != nil {
-		return nil, err
+		return nil, d.advise(err)
 	}
-	s, err := d.open(lock, o)
-	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+	return d.locked(func() (*Store, error) {
+		if err := d.inspect(mark); err != nil {
+			return nil, d.advise(err)
+		}
+		return d.open(mark, o)
+	})
+}
+
+// Close ends the use of the directory. The Store must not be used any more. After
+// a failed write it returns ErrFailed and leaves the files as they are, for the
+// process to end.
+func (s *Store) Close() error {
+	if err := s.failure.err(); err != nil {
+		return err
 	}
-	return s, nil
+	s.failure.armed.Store(false)
+	err := s.db.Close()
+	if err == nil {
+		err = s.dir.writeSums(closedFile)
+	}
+	return errors.Join(err, s.lock.Close())
 }
 
 // Rules returns the rules of the network whose data this is.
@@ -114,76 +128,3 @@ func (s *Store) Snapshot() *View {
 	snapshot := s.db.NewSnapshot()
 	return &View{reader: snapshot, close: snapshot.Close}
 }
-
-// writeGenesis builds the database aside and moves it into its place when it is
-// complete, so that an interrupted Create leaves no database.
-func (d directory) writeGenesis(rules *consensus.Rules, o Options) error {
-	aside := d.file(newDB)
-	if err := d.fs.RemoveAll(aside); err != nil {
-		return err
-	}
-	if err := d.fs.MkdirAll(aside, 0o700); err != nil {
-		return err
-	}
-	cache := pebble.NewCache(minCache)
-	defer cache.Unref()
-	s := &Store{dir: d, log: o.logger(), fatal: o.Fatal}
-	db, err := pebble.Open(aside, s.pebbleOptions(cache))
-	if err != nil {
-		return err
-	}
-	s.db = db
-	b := s.NewBatch()
-	defer b.Close()
-	b.putGenesis(rules)
-	if err := errors.Join(b.Commit(), db.Close()); err != nil {
-		return err
-	}
-	if err := d.fs.Rename(aside, d.file(dbName)); err != nil {
-		return err
-	}
-	return d.sync()
-}
-
-func (b *Batch) putGenesis(rules *consensus.Rules) {
-	state := rules.GenesisState()
-	b.set([]byte(genesisKey), rules.JSON())
-	b.set([]byte(nodeKey), newNodeID())
-	b.PutState(state, HaveBody|Applied)
-	b.PutBlock(0, state.Hash, rules.Genesis().Encode())
-	b.PutBest(0, state.Hash)
-	b.PutTip(state.Hash)
-	for _, c := range rules.GenesisBalances() {
-		b.PutAccount(c.Account, c.After)
-	}
-	_, nodes := history.Range{}.Append(state.HistoryLeaf().Sum())
-	for _, n := range nodes {
-		b.PutHistoryNode(n)
-	}
-}
-
-func newNodeID() []byte {
-	id := uuid.New()
-	return fmt.Appendf(nil, "%x", id[:])
-}
-
-// fail records the first failed write and reports it.
-func (s *Store) fail(err error) {
-	s.once.Do(func() {
-		err = fmt.Errorf("%w: %w", ErrFailed, s.dir.explain(err))
-		s.failed.Store(&err)
-		s.log.Error("Stopped writing to the database", "error", err)
-		if s.fatal != nil {
-			s.fatal(err)
-		}
-	})
-}
-
-// failure returns what fail recorded.
-func (s *Store) failure() error {
-	if err := s.failed.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-

@@ -32,162 +32,68 @@ func (v *View) Close() error {
 
 // State returns a block's consensus state and what is known of it; ErrNotFound.
 func (v *View) State(hash types.Hash) (consensus.State, Status, error) {
-	var key [maxKey]byte
-	value, done, err := v.get(stateKey(key[:0], hash))
-	if err != nil {
-		return consensus.State{}, 0, err
-	}
-	defer done.Close()
-	return Record{stateKey(key[:0], hash), value}.State()
+	s, err := must(v, stateKey(newKey(), hash), Record.State)
+	return s.State, s.Status, err
 }
 
 // BlockBytes returns a block's encoding; ErrNotFound.
 func (v *View) BlockBytes(height uint32, hash types.Hash) ([]byte, error) {
-	var key [maxKey]byte
-	value, done, err := v.get(blockKey(key[:0], PrefixBlock, height, hash))
-	if err != nil {
-		return nil, err
-	}
-	defer done.Close()
-	return bytes.Clone(value), nil
+	return must(v, blockKey(newKey(), PrefixBlock, height, hash), func(r Record) ([]byte, error) {
+		return bytes.Clone(r.Value), nil
+	})
 }
 
 // Block returns a block; ErrNotFound. That it hashes to hash is not checked.
 func (v *View) Block(height uint32, hash types.Hash) (*types.Block, error) {
-	var key [maxKey]byte
-	value, done, err := v.get(blockKey(key[:0], PrefixBlock, height, hash))
-	if err != nil {
-		return nil, err
-	}
-	defer done.Close()
-	return Record{blockKey(key[:0], PrefixBlock, height, hash), value}.Block()
+	return must(v, blockKey(newKey(), PrefixBlock, height, hash), Record.Block)
 }
 
 // Undo returns what takes a block back; ErrNotFound.
 func (v *View) Undo(height uint32, hash types.Hash) (Undo, error) {
-	var key [maxKey]byte
-	value, done, err := v.get(blockKey(key[:0], PrefixUndo, height, hash))
-	if err != nil {
-		return Undo{}, err
-	}
-	defer done.Close()
-	return Record{blockKey(key[:0], PrefixUndo, height, hash), value}.Undo()
+	return must(v, blockKey(newKey(), PrefixUndo, height, hash), Record.Undo)
 }
 
 // BestHash returns the hash of the best chain's block at height; ErrNotFound.
 func (v *View) BestHash(height uint32) (types.Hash, error) {
-	var key [maxKey]byte
-	value, done, err := v.get(bestKey(key[:0], height))
-	if err != nil {
-		return types.Hash{}, err
-	}
-	defer done.Close()
-	return Record{bestKey(key[:0], height), value}.Hash()
+	return must(v, bestKey(newKey(), height), Record.hash)
 }
 
 // Tip returns the hash of the best chain's last block.
-func (v *View) Tip() (types.Hash, error) {
-	value, done, err := v.get([]byte(tipKey))
-	if err != nil {
-		return types.Hash{}, err
-	}
-	defer done.Close()
-	return Record{[]byte(tipKey), value}.Hash()
-}
+func (v *View) Tip() (types.Hash, error) { return must(v, []byte(tipKey), Record.hash) }
+
+// NodeID returns the 32 hex digits that name this node, drawn at random when the
+// directory was made.
+func (v *View) NodeID() (string, error) { return must(v, []byte(nodeKey), Record.nodeID) }
 
 // Goal returns the blocks on the way to the tip of an interrupted
 // reorganisation, as PutGoal stored them; nil when there is none.
 func (v *View) Goal() ([]types.Hash, error) {
-	value, done, err := v.get([]byte(goalKey))
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer done.Close()
-	return Record{[]byte(goalKey), value}.hashes()
-}
-
-// NodeID returns the 32 hex digits that name this node, drawn at random when the
-// directory was made.
-func (v *View) NodeID() (string, error) {
-	value, done, err := v.get([]byte(nodeKey))
-	if err != nil {
-		return "", err
-	}
-	defer done.Close()
-	return Record{[]byte(nodeKey), value}.nodeID()
+	goal, _, err := look(v, []byte(goalKey), Record.hashes)
+	return goal, err
 }
 
 // Account returns an account's balance in base units; 0 when it does not exist.
 func (v *View) Account(account types.Account) (int64, error) {
-	var key [maxKey]byte
-	value, done, err := v.get(accountKey(key[:0], accounts.KeyOf(account)))
-	if errors.Is(err, ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer done.Close()
-	balance, stored, err := decodeAccount(value)
-	if err == nil && string(stored) != string(account) {
-		err = fmt.Errorf("it is of account %q", stored)
-	}
-	if err != nil {
-		return 0, Record{Key: accountKey(key[:0], accounts.KeyOf(account))}.damaged(err)
-	}
-	return balance, nil
+	leaf, _, err := look(v, accountKey(newKey(), accounts.KeyOf(account)), Record.leaf)
+	return leaf.Balance, err
 }
 
 // SaltLoc returns where the last transfer with this sender and salt is on the
 // best chain; false when there is none.
 func (v *View) SaltLoc(sender types.Account, salt uint64) (Loc, bool, error) {
-	var key [maxKey]byte
-	value, done, err := v.get(saltKey(key[:0], sender, salt))
-	if errors.Is(err, ErrNotFound) {
-		return Loc{}, false, nil
-	}
-	if err != nil {
-		return Loc{}, false, err
-	}
-	defer done.Close()
-	loc, err := decodeLoc(value)
-	if err != nil {
-		return Loc{}, false, Record{Key: saltKey(key[:0], sender, salt)}.damaged(err)
-	}
-	return loc, true, nil
+	return look(v, saltKey(newKey(), sender, salt), Record.loc)
 }
 
 // TransferLoc returns where a transfer is on the best chain; false when it is
 // not there.
 func (v *View) TransferLoc(id types.Hash) (TransferRecord, bool, error) {
-	var key [maxKey]byte
-	value, done, err := v.get(transferKey(key[:0], id))
-	if errors.Is(err, ErrNotFound) {
-		return TransferRecord{}, false, nil
-	}
-	if err != nil {
-		return TransferRecord{}, false, err
-	}
-	defer done.Close()
-	t, err := decodeTransferRecord(value)
-	if err != nil {
-		return TransferRecord{}, false, Record{Key: transferKey(key[:0], id)}.damaged(err)
-	}
-	return t, true, nil
+	return look(v, transferKey(newKey(), id), Record.transfer)
 }
 
 // HistoryNode returns the sum of a node of the best chain's history; ErrNotFound.
 func (v *View) HistoryNode(level uint8, index uint32) ([32]byte, error) {
-	var key [maxKey]byte
-	value, done, err := v.get(historyKey(key[:0], level, index))
-	if err != nil {
-		return [32]byte{}, err
-	}
-	defer done.Close()
-	return Record{historyKey(key[:0], level, index), value}.Hash()
+	sum, err := must(v, historyKey(newKey(), level, index), Record.hash)
+	return sum, err
 }
 
 // Leaves returns, ascending, the leaves of all accounts whose key begins with
@@ -198,8 +104,8 @@ func (v *View) Leaves(prefix accounts.Key, bits int) ([]accounts.Leaf, error) {
 		prefix[i/8] &^= 0x80 >> (i % 8)
 		last[i/8] |= 0x80 >> (i % 8)
 	}
-	lower := accountKey(nil, prefix)
-	upper := append(accountKey(nil, last), 0) // just above the last key of all
+	lower := accountKey(newKey(), prefix)
+	upper := append(accountKey(newKey(), last), 0) // the next key after the last
 	var leaves []accounts.Leaf
 	for r, err := range v.scan(lower, upper) {
 		if err != nil {
@@ -214,16 +120,10 @@ func (v *View) Leaves(prefix accounts.Key, bits int) ([]accounts.Leaf, error) {
 	return leaves, nil
 }
 
-// AllLeaves goes through the leaves of all accounts, ascending by key. Each is
-// one record; nothing is held. It ends after the first error.
+// AllLeaves goes through the leaves of all accounts, ascending by key; only one
+// is held at a time. It ends after the first error.
 func (v *View) AllLeaves() iter.Seq2[accounts.Leaf, error] {
 	return each(v, PrefixAccount, Record.leaf)
-}
-
-// AccountBalance is an account that exists, and its balance in base units.
-type AccountBalance struct {
-	Account types.Account
-	Balance int64
 }
 
 // Accounts goes through all accounts in the order of their keys, which is no
@@ -260,19 +160,42 @@ func (v *View) Records(prefix byte) iter.Seq2[Record, error] {
 	return v.scan([]byte{prefix}, []byte{prefix + 1})
 }
 
-// get returns the value of a key, valid until done is closed; ErrNotFound.
-func (v *View) get(key []byte) (value []byte, done closer, err error) {
-	value, done, err = v.reader.Get(key)
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		return nil, nil, fmt.Errorf("%w: %s", ErrNotFound, Record{Key: key})
-	case err != nil:
-		return nil, nil, readError(err)
+// look reads one record; false when there is none.
+func look[T any](v *View, key []byte, decode func(Record) (T, error)) (t T, found bool, err error) {
+	value, done, err := v.reader.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return t, false, nil
 	}
-	return value, done, nil
+	if err != nil {
+		return t, false, readError(err)
+	}
+	t, err = decode(Record{key, value})
+	return t, err == nil, errors.Join(err, done.Close())
 }
 
-type closer interface{ Close() error }
+// must reads one record; ErrNotFound when there is none.
+func must[T any](v *View, key []byte, decode func(Record) (T, error)) (T, error) {
+	t, found, err := look(v, key, decode)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: %s", ErrNotFound, Record{Key: key})
+	}
+	return t, err
+}
+
+// each decodes the records of one prefix until one does not decode.
+func each[T any](v *View, prefix byte, decode func(Record) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for r, err := range v.Records(prefix) {
+			var t T
+			if err == nil {
+				t, err = decode(r)
+			}
+			if !yield(t, err) || err != nil {
+				return
+			}
+		}
+	}
+}
 
 // scan goes through the records from lower up to, not including, upper.
 func (v *View) scan(lower, upper []byte) iter.Seq2[Record, error] {
@@ -297,25 +220,9 @@ func (v *View) scan(lower, upper []byte) iter.Seq2[Record, error] {
 	}
 }
 
-// each decodes the records of one prefix until one does not decode.
-func each[T any](v *View, prefix byte, decode func(Record) (T, error)) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for r, err := range v.Records(prefix) {
-			var t T
-			if err == nil {
-				t, err = decode(r)
-			}
-			if !yield(t, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
 func readError(err error) error {
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err
 }
-

@@ -1,0 +1,253 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/sstable"
+)
+
+// FileFault is a file that is not as it was written. As an error it is
+// ErrDamaged.
+type FileFault struct {
+	File   string // within the data directory, with slashes
+	Reason string
+	// Torn says that the file may only end where a write was interrupted: then
+	// the next Open puts it in order. A changed byte can look the same.
+	Torn bool
+}
+
+// Error implements error.
+func (f FileFault) Error() string { return f.File + ": " + f.Reason }
+
+// Unwrap returns ErrDamaged.
+func (f FileFault) Unwrap() error { return ErrDamaged }
+
+// CheckFiles looks for changed bytes in the files of a data directory and
+// changes nothing. After Close it finds every one. After a crash it finds every
+// one in what the next Open will use, though it may take it for the end of a log
+// that was being written (Torn).
+//
+// Its errors are those of Open without ErrDamaged, and of ctx. progress is told
+// how many bytes are done and how many there are; it may be nil.
+func CheckFiles(ctx context.Context, dir string, progress func(done, total int64)) ([]FileFault, error) {
+	return checkFiles(ctx, dir, Options{}, progress)
+}
+
+func checkFiles(ctx context.Context, dir string, o Options, progress func(done, total int64)) ([]FileFault, error) {
+	d, err := newDirectory(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	c := fileCheck{directory: d, ctx: ctx, progress: progress, sizes: make(map[string]int64)}
+	mark, err := d.marker()
+	if err != nil && !c.markerFault(err) {
+		return nil, err
+	}
+	lock, err := d.lock()
+	if err != nil {
+		return nil, err
+	}
+	err = c.run(mark)
+	return c.faults, errors.Join(err, lock.Close())
+}
+
+// fileCheck is one run of CheckFiles. Files are named as in FileFault.
+type fileCheck struct {
+	directory
+	ctx         context.Context
+	progress    func(done, total int64)
+	done, total int64
+	sizes       map[string]int64 // of all files of the database
+	faults      []FileFault
+}
+
+// markerFault takes note of a broken marker; false where there is nothing else
+// that looks like a data directory.
+func (c *fileCheck) markerFault(err error) bool {
+	if sums, _ := c.readSums(); !errors.Is(err, ErrDamaged) && len(sums) == 0 || errors.Is(err, ErrNoData) {
+		return false
+	}
+	c.add(markerName, err)
+	return true
+}
+
+// add takes note of a fault, if it is the first of its file.
+func (c *fileCheck) add(file string, err error) {
+	f := FileFault{File: file, Reason: err.Error(), Torn: errors.Is(err, errTorn)}
+	errors.As(err, &f)
+	if !slices.ContainsFunc(c.faults, func(g FileFault) bool { return g.File == f.File }) {
+		c.faults = append(c.faults, f)
+	}
+}
+
+func (c *fileCheck) run(mark marker) error {
+	if err := c.measure(); err != nil {
+		return err
+	}
+	sums, err := c.readSums()
+	if err != nil {
+		c.add(sumsName, err)
+	}
+	unseen := maps.Clone(c.sizes)
+	for _, s := range sums {
+		delete(unseen, s.name)
+		if err := c.step(s.name, func() error { return c.check(s) }); err != nil {
+			return err
+		}
+	}
+	var tables []string
+	for _, name := range slices.Sorted(maps.Keys(unseen)) {
+		if path.Ext(name) == tableSuffix {
+			tables = append(tables, name)
+		} else if err := c.step(name, func() error { return c.checkUnsummed(name) }); err != nil {
+			return err
+		}
+	}
+	return c.checkTables(mark, tables)
+}
+
+// measure finds the files of the database.
+func (c *fileCheck) measure() error {
+	names, err := c.fs.List(c.file(dbName))
+	for _, name := range names {
+		name = dbName + "/" + name
+		info, err := c.fs.Stat(c.file(name))
+		if err != nil {
+			return err
+		}
+		c.sizes[name] = info.Size()
+		c.total += info.Size()
+	}
+	return err
+}
+
+// step checks one file. Its error is that of the context.
+func (c *fileCheck) step(name string, check func() error) error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	if err := survive(check); err != nil {
+		c.add(name, err)
+	}
+	c.done += c.sizes[name]
+	if c.progress != nil {
+		c.progress(c.done, c.total)
+	}
+	return nil
+}
+
+// checkUnsummed checks a file that was being written when the node ended.
+func (c *fileCheck) checkUnsummed(name string) error {
+	base := path.Base(name)
+	switch {
+	case path.Ext(base) == ".log":
+		number, err := strconv.ParseUint(strings.TrimSuffix(base, ".log"), 10, 64)
+		if err != nil {
+			return nil // not one of Pebble's
+		}
+		return c.checkLog(name, uint32(number))
+	case strings.HasPrefix(base, "MANIFEST-") && c.manifestInUse(base):
+		return c.checkLog(name, 0)
+	}
+	return nil
+}
+
+// manifestInUse says whether Pebble will read this manifest: a file says so by
+// its name, "marker.manifest", a counter, and the manifest's own name.
+func (c *fileCheck) manifestInUse(base string) bool {
+	var last string
+	for name := range c.sizes {
+		if strings.HasPrefix(name, dbName+"/marker.manifest.") {
+			last = max(last, name)
+		}
+	}
+	return strings.HasSuffix(last, "."+base)
+}
+
+func (c *fileCheck) checkLog(name string, number uint32) error {
+	f, err := c.fs.Open(c.file(name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return checkLog(f, number)
+}
+
+// checkTables checks the tables that the database consists of. Others are what a
+// crash left of tables that were being written or removed.
+func (c *fileCheck) checkTables(mark marker, tables []string) error {
+	var used map[string]bool
+	if !slices.ContainsFunc(c.faults, func(f FileFault) bool { return !f.Torn }) {
+		err := c.step(dbName, func() (err error) {
+			used, err = c.usedTables(mark)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, name := range tables {
+		check := func() error { return c.checkTable(name) }
+		if used != nil && !used[name] {
+			check = func() error { return nil }
+		}
+		if err := c.step(name, check); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usedTables opens the database read-only, which finds missing tables, and says
+// which ones it uses.
+func (d directory) usedTables(mark marker) (map[string]bool, error) {
+	s, err := d.openReadOnly(mark)
+	if err != nil {
+		return nil, err
+	}
+	used := make(map[string]bool)
+	levels, err := s.db.SSTables()
+	for _, level := range levels {
+		for _, table := range level {
+			used[fmt.Sprintf("%s/%06d%s", dbName, uint64(table.BackingSSTNum), tableSuffix)] = true
+		}
+	}
+	return used, errors.Join(err, s.db.Close())
+}
+
+// checkTable reads every block of a table, each of which has a checksum.
+func (d directory) checkTable(name string) error {
+	f, err := d.fs.Open(d.file(name))
+	if err != nil {
+		return err
+	}
+	readable, err := sstable.NewSimpleReadable(f)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	options := newStore(d, Options{}).pebbleOptions()
+	options.EnsureDefaults()
+	table, err := sstable.NewReader(context.Background(), readable, options.MakeReaderOptions())
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return errors.Join(table.ValidateBlockChecksums(), table.Close())
+}
+
+// survive turns a panic into an error: Pebble has some for bytes that it does not
+// expect.
+func survive(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,200 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/uuid"
+
+	"cairn/consensus"
+	"cairn/history"
+)
+
+// newDB is a database that Create has not completed.
+const newDB = "db.new"
+
+// vacant says whether Create may make the directory its own.
+func (d directory) vacant() error {
+	_, err := d.marker()
+	switch {
+	case errors.Is(err, ErrNoData):
+		return nil
+	case err == nil:
+		return fmt.Errorf("%w: %s", ErrExists, d.path)
+	}
+	return d.advise(err)
+}
+
+// locked runs open under the directory's lock, which a Store keeps.
+func (d directory) locked(open func() (*Store, error)) (*Store, error) {
+	lock, err := d.lock()
+	if err != nil {
+		return nil, err
+	}
+	s, err := open()
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	s.lock = lock
+	return s, nil
+}
+
+// create makes the database aside and moves it into its place when it is
+// complete, so that an interrupted Create leaves none.
+func (d directory) create(rules *consensus.Rules, o Options) error {
+	if err := d.write(markerName, []byte(markerFor(rules).text())); err != nil {
+		return err
+	}
+	if err := d.fs.RemoveAll(d.file(newDB)); err != nil {
+		return err
+	}
+	s := newStore(d, o)
+	if err := s.openPebble(newDB, minCache, false); err != nil {
+		return err
+	}
+	b := s.NewBatch()
+	b.putGenesis(rules)
+	err := b.Commit()
+	b.Close()
+	if err = errors.Join(err, s.db.Close()); err != nil {
+		return err
+	}
+	return d.rename(newDB, dbName)
+}
+
+func (b *Batch) putGenesis(rules *consensus.Rules) {
+	state := rules.GenesisState()
+	id := uuid.New()
+	b.set([]byte(genesisKey), rules.JSON())
+	b.set([]byte(nodeKey), fmt.Appendf(nil, "%x", id[:]))
+	b.PutState(state, HaveBody|Applied)
+	b.PutBlock(0, state.Hash, rules.Genesis().Encode())
+	b.PutBest(0, state.Hash)
+	b.PutTip(state.Hash)
+	for _, c := range rules.GenesisBalances() {
+		b.PutAccount(c.Account, c.After)
+	}
+	_, nodes := history.Range{}.Append(state.HistoryLeaf().Sum())
+	for _, n := range nodes {
+		b.PutHistoryNode(n)
+	}
+}
+
+// inspect looks for damage and changes nothing. Opening would find most of it
+// too, but only after it has removed files and made others.
+func (d directory) inspect(mark marker) error {
+	sums, err := d.readSums()
+	if err != nil {
+		return err
+	}
+	for _, s := range sums {
+		if err := d.check(s); err != nil {
+			return err
+		}
+	}
+	s, err := d.openReadOnly(mark)
+	if err != nil {
+		return err
+	}
+	return s.db.Close()
+}
+
+// openReadOnly opens the database without changing a file. What goes wrong is
+// ErrDamaged, unless the operating system refuses something.
+func (d directory) openReadOnly(mark marker) (s *Store, err error) {
+	s = newStore(d, Options{})
+	err = survive(func() error {
+		if err := s.openPebble(dbName, minCache, true); err != nil {
+			return err
+		}
+		if err := s.load(mark); err != nil {
+			return errors.Join(err, s.db.Close())
+		}
+		return nil
+	})
+	var system syscall.Errno
+	switch {
+	case err == nil:
+		return s, nil
+	case errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	return nil, FileFault{File: dbName, Reason: err.Error()}
+}
+
+// open opens the database for use.
+func (d directory) open(mark marker, o Options) (*Store, error) {
+	// First, because it will not be true from the first write on.
+	if err := d.remove(sumsName); err != nil {
+		return nil, err
+	}
+	s := newStore(d, o)
+	if err := s.openPebble(dbName, o.cacheBytes(), false); err != nil {
+		return nil, err
+	}
+	err := s.load(mark)
+	if err == nil {
+		err = d.writeSums(fixedFile)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	s.failure.armed.Store(true)
+	return s, nil
+}
+
+func newStore(d directory, o Options) *Store {
+	s := &Store{dir: d, log: o.logger()}
+	s.failure = &failure{explain: d.explain, report: func(err error) {
+		s.log.Error("The database can no longer be written", "error", err)
+		if o.Fatal != nil {
+			o.Fatal(err)
+		}
+	}}
+	return s
+}
+
+// openPebble opens the database in one of the directory's directories.
+func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
+	cache := pebble.NewCache(cacheBytes)
+	defer cache.Unref() // the database holds its own reference
+	options := s.pebbleOptions()
+	options.Cache = cache
+	options.ReadOnly = readOnly
+	db, err := pebble.Open(s.dir.file(name), options)
+	if err != nil {
+		return err
+	}
+	s.db, s.reader = db, db
+	return nil
+}
+
+// load reads the rules, and checks that they are those of the marker and that
+// there is a chain.
+func (s *Store) load(mark marker) (err error) {
+	s.rules, err = must(&s.View, []byte(genesisKey), Record.rules)
+	if err != nil {
+		return err
+	}
+	if markerFor(s.rules) != mark {
+		return FileFault{File: markerName, Reason: fmt.Sprintf("it does not name network %s, chain %s, which is what the database holds",
+			s.rules.Name, s.rules.ChainID())}
+	}
+	tip, err := s.Tip()
+	if err == nil {
+		_, _, err = s.State(tip)
+	}
+	return err
+}
+
+// advise adds to ErrDamaged what the operator can do.
+func (d directory) advise(err error) error {
+	if !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w in %s: %w (\"cairn verify\" says more; put back a copy, or use a new directory, "+
+		"which fills from the neighbours or by \"cairn import\")", ErrDamaged, d.path, err)
+}
