@@ -1,10 +1,8 @@
 package consensus
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"cairn/accounts"
@@ -93,6 +91,16 @@ func (r *Rules) GenesisState() State {
 	return State{Hash: r.chainID, Time: r.Time, Bits: r.Bits, Base: r.Bits}
 }
 
+// GenesisBalances returns what genesis changes: each allocation, sorted by
+// account.
+func (r *Rules) GenesisBalances() []Change {
+	changes := make([]Change, len(r.Allocations))
+	for i, a := range r.Allocations {
+		changes[i] = Change{Account: a.Account, After: int64(a.Amount)}
+	}
+	return changes
+}
+
 // makeGenesis builds the first block. Its miner's own bytes are the hash of the
 // rules, so that its own hash commits to them all.
 func (r *Rules) makeGenesis() (*types.Block, error) {
@@ -105,7 +113,7 @@ func (r *Rules) makeGenesis() (*types.Block, error) {
 		return nil, err
 	}
 	rules := types.Sum(r.Encode())
-	reward := types.Reward{Extra: rules[:], Commitment: genesisCommitment(tree.Root())}
+	reward := types.Reward{Extra: rules[:], Commitment: Commitment(tree.Root(), [32]byte{})}
 	return &types.Block{
 		Header: types.Header{
 			Version:    versionForm,
@@ -115,8 +123,4 @@ func (r *Rules) makeGenesis() (*types.Block, error) {
 		},
 		Reward: reward,
 	}, nil
-}
-
-func genesisCommitment(root [32]byte) [32]byte {
-	return sha256.Sum256(slices.Concat([]byte{2}, root[:], make([]byte, 32)))
 }
