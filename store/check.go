@@ -18,8 +18,9 @@ import (
 type FileFault struct {
 	File   string // within the data directory, with slashes
 	Reason string
-	// Torn says that the file may only end where a write was interrupted: then
-	// the next Open puts it in order. A changed byte can look the same.
+	// Torn says that this may be all that a write left which a crash interrupted:
+	// then nothing is lost, and the next Open puts it in order. A changed byte can
+	// look the same.
 	Torn bool
 }
 
@@ -30,9 +31,8 @@ func (f FileFault) Error() string { return f.File + ": " + f.Reason }
 func (f FileFault) Unwrap() error { return ErrDamaged }
 
 // CheckFiles looks for changed bytes in the files of a data directory and
-// changes nothing. After Close it finds every one. After a crash it finds every
-// one in what the next Open will use, though it may take it for the end of a log
-// that was being written (Torn).
+// changes nothing. It finds every one; only after a crash some cannot be told
+// from an interrupted write (Torn).
 //
 // Its errors are those of Open without ErrDamaged, and of ctx. progress is told
 // how many bytes are done and how many there are; it may be nil.
@@ -68,14 +68,16 @@ type fileCheck struct {
 	faults      []FileFault
 }
 
-// markerFault takes note of a broken marker; false where there is nothing else
-// that looks like a data directory.
+// markerFault says whether the marker is broken rather than foreign, newer or
+// missing, and takes note of it.
 func (c *fileCheck) markerFault(err error) bool {
-	if sums, _ := c.readSums(); !errors.Is(err, ErrDamaged) && len(sums) == 0 || errors.Is(err, ErrNoData) {
-		return false
+	if errors.Is(err, ErrDamaged) {
+		c.add(markerName, err)
+		return true
 	}
-	c.add(markerName, err)
-	return true
+	// The marker is in the sums, which will show what is wrong with it.
+	sums, _ := c.readSums()
+	return !errors.Is(err, ErrNoData) && len(sums) > 0
 }
 
 // add takes note of a fault, if it is the first of its file.
@@ -146,17 +148,21 @@ func (c *fileCheck) step(name string, check func() error) error {
 // checkUnsummed checks a file that was being written when the node ended.
 func (c *fileCheck) checkUnsummed(name string) error {
 	base := path.Base(name)
+	var err error
 	switch {
 	case path.Ext(base) == ".log":
-		number, err := strconv.ParseUint(strings.TrimSuffix(base, ".log"), 10, 64)
-		if err != nil {
-			return nil // not one of Pebble's
+		number, _ := strconv.ParseUint(strings.TrimSuffix(base, ".log"), 10, 64)
+		err = c.checkLog(name, uint32(number))
+	case strings.HasPrefix(base, "MANIFEST-"):
+		err = c.checkLog(name, 0)
+		if errors.Is(err, errTorn) && !c.manifestInUse(base) {
+			err = nil // as an earlier crash left it
 		}
-		return c.checkLog(name, uint32(number))
-	case strings.HasPrefix(base, "MANIFEST-") && c.manifestInUse(base):
-		return c.checkLog(name, 0)
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("%w: a loss of power, after which starting the node repairs it, or a changed byte", err)
+	}
+	return err
 }
 
 // manifestInUse says whether Pebble will read this manifest: a file says so by
@@ -180,8 +186,8 @@ func (c *fileCheck) checkLog(name string, number uint32) error {
 	return checkLog(f, number)
 }
 
-// checkTables checks the tables that the database consists of. Others are what a
-// crash left of tables that were being written or removed.
+// checkTables checks the tables. Those that the database does not use are what a
+// crash left of some that were being written or removed.
 func (c *fileCheck) checkTables(mark marker, tables []string) error {
 	var used map[string]bool
 	if !slices.ContainsFunc(c.faults, func(f FileFault) bool { return !f.Torn }) {
@@ -194,11 +200,15 @@ func (c *fileCheck) checkTables(mark marker, tables []string) error {
 		}
 	}
 	for _, name := range tables {
-		check := func() error { return c.checkTable(name) }
-		if used != nil && !used[name] {
-			check = func() error { return nil }
-		}
-		if err := c.step(name, check); err != nil {
+		err := c.step(name, func() error {
+			err := c.checkTable(name)
+			if err != nil && used != nil && !used[name] {
+				err = FileFault{File: name, Torn: true, Reason: fmt.Sprintf("%v: but no record is in it; "+
+					"an interrupted write leaves that, and starting the node removes it", err)}
+			}
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -238,7 +248,12 @@ func (d directory) checkTable(name string) error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	return errors.Join(table.ValidateBlockChecksums(), table.Close())
+	err = table.ValidateBlockChecksums()
+	if err != nil {
+		// Pebble was not told the file's number.
+		err = errors.New(strings.TrimPrefix(err.Error(), "pebble: file 000000: "))
+	}
+	return errors.Join(err, table.Close())
 }
 
 // survive turns a panic into an error: Pebble has some for bytes that it does not

@@ -137,7 +137,7 @@ func (d directory) open(mark marker, o Options) (*Store, error) {
 	}
 	err := s.load(mark)
 	if err == nil {
-		err = d.writeSums(fixedFile)
+		err = d.writeSums(fixedFiles)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.db.Close())

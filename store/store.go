@@ -111,7 +111,7 @@ func (s *Store) Close() error {
 	s.failure.armed.Store(false)
 	err := s.db.Close()
 	if err == nil {
-		err = s.dir.writeSums(closedFile)
+		err = s.dir.writeSums(closedFiles)
 	}
 	return errors.Join(err, s.lock.Close())
 }

@@ -31,19 +31,17 @@ type fileSum struct {
 	sum  [32]byte
 }
 
-// writeSums replaces sums.txt by one with the sums of the marker and of those
-// files of the database that are to be included.
-func (d directory) writeSums(include func(name string) bool) error {
+// writeSums replaces sums.txt by one with the sums of the marker and of the files
+// that choose picks from those of the database, which it is given sorted.
+func (d directory) writeSums(choose func(names []string) []string) error {
 	files, err := d.fs.List(d.file(dbName))
 	if err != nil {
 		return err
 	}
 	slices.Sort(files)
 	names := []string{markerName}
-	for _, name := range files {
-		if include(name) {
-			names = append(names, dbName+"/"+name)
-		}
+	for _, name := range choose(files) {
+		names = append(names, dbName+"/"+name)
 	}
 	text := []byte(sumsHead)
 	for _, name := range names {
@@ -112,9 +110,14 @@ func (d directory) sum(name string) (sum [32]byte, err error) {
 
 const tableSuffix = ".sst"
 
-// fixedFile says whether a file of the database stays as it is while it is open.
-func fixedFile(name string) bool { return strings.HasPrefix(name, "OPTIONS-") }
+// fixedFiles picks what stays as it is while the database is open: its options,
+// of which only the last file is kept.
+func fixedFiles(names []string) []string {
+	options := slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, "OPTIONS-") })
+	return options[max(0, len(options)-1):]
+}
 
-// closedFile says whether a file of a closed database has no checksums of its
-// own.
-func closedFile(name string) bool { return !strings.HasSuffix(name, tableSuffix) }
+// closedFiles picks what has no checksums of its own once the database is closed.
+func closedFiles(names []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return strings.HasSuffix(name, tableSuffix) })
+}
