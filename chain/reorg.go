@@ -16,10 +16,10 @@ var commitBytes = 64 << 20
 // addRun stores a linked run and, where it ends on the most work, makes its
 // branch the best chain.
 func (m *Manager) addRun(ctx context.Context, run []*candidate) error {
-	for len(run) > 0 && run[0].known {
+	for len(run) > 1 && run[0].known {
 		run = run[1:]
 	}
-	if len(run) == 0 {
+	if len(run) == 0 || run[0].known && !heavier(run[0].state, m.Tip()) {
 		return nil
 	}
 	p := m.prepare(ctx, run)
@@ -35,15 +35,24 @@ func (m *Manager) addRun(ctx context.Context, run []*candidate) error {
 			return err
 		}
 	}
+	if run[0].known {
+		// A crash may come between storing a branch and switching to it.
+		if heavier(run[0].state, m.ledger.tip) {
+			return m.switchToBranch(run[0].state)
+		}
+		return nil
+	}
 	if run[0].state.Previous == m.ledger.tip.Hash {
 		return m.switchTo(ctx, m.ledger.tip, run, p)
 	}
 	last, err := m.storeBranch(run, p)
-	if last.Work.Cmp(m.ledger.tip.Work) > 0 {
+	if heavier(last, m.ledger.tip) {
 		return errors.Join(err, m.switchToBranch(last))
 	}
 	return err
 }
+
+func heavier(a, b consensus.State) bool { return a.Work.Cmp(b.Work) > 0 }
 
 // storeBranch stores blocks beside the best chain and returns the last one that
 // it stored. A faulty body ends the run.
