@@ -1,0 +1,378 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cairn/types"
+)
+
+const (
+	// streams is how many calls for blocks are under way at one neighbour: while
+	// one is answered, the next is on its way.
+	streams = 2
+	// callBytes is about how much one call asks for.
+	callBytes = 2 << 20
+	// batchBlocks and batchCost end a batch for the chain. Batches are as large
+	// as what has arrived while the last one was applied, and no larger.
+	batchBlocks = 2000
+	batchCost   = 16 << 20
+)
+
+// download fetches the bodies of one round from several neighbours at once and
+// hands them over in order. Each neighbour takes the next few blocks that nobody
+// has taken; what it does not bring goes back, and the block that is needed next
+// is given to another when it takes too long.
+//
+// Memory is counted before a body is read, at twice its length, which covers the
+// decoded form. A body that has no room is not waited for with the connection
+// open: the call is given up and its blocks go back. Room for one largest block
+// is kept for the one that is needed next, so there is always a way on.
+type download struct {
+	s       *Syncer
+	first   uint32 // height of hashes[0]
+	hashes  []types.Hash
+	maxSize int
+
+	arrived chan struct{} // signals drain that the next block is here
+
+	mu          sync.Mutex
+	changed     chan struct{}  // closed and replaced when blocks or room are free again
+	blocks      []*types.Block // those here and not handed over
+	cost        []int64        // of those read or being read, in memory
+	owner       []*worker      // who fetches a block; nil if nobody does
+	handed      int            // blocks handed over
+	next        int            // the first that is not here
+	free        int            // none before is free
+	outstanding int            // blocks that have an owner
+	applying    bool           // a batch is with the chain
+	held        int64          // cost of everything in memory
+	average     int64          // length of a block, roughly
+}
+
+// worker is one stream of calls to a neighbour.
+type worker struct {
+	peer  *peer
+	moved time.Time // when it last took or brought blocks
+}
+
+func newDownload(s *Syncer, first uint32, hashes []types.Hash) *download {
+	return &download{
+		s:       s,
+		first:   first,
+		hashes:  hashes,
+		maxSize: int(s.chain.Rules().MaxBlockSize),
+		arrived: make(chan struct{}, 1),
+		changed: make(chan struct{}),
+		blocks:  make([]*types.Block, len(hashes)),
+		cost:    make([]int64, len(hashes)),
+		owner:   make([]*worker, len(hashes)),
+		average: 32 << 10, // corrected by the first blocks
+	}
+}
+
+func costOf(size int) int64 { return 2 * int64(size) }
+
+// serve starts fetching from peers. The result is sent when all of them have
+// ended: why those did that failed.
+func (d *download) serve(ctx context.Context, peers []*peer) <-chan map[*peer]error {
+	var mu sync.Mutex
+	failures := make(map[*peer]error)
+	var workers sync.WaitGroup
+	for _, p := range peers {
+		workers.Go(func() {
+			g, ctx := errgroup.WithContext(ctx)
+			for range streams {
+				g.Go(func() error { return d.work(ctx, &worker{peer: p}) })
+			}
+			if err := g.Wait(); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failures[p] = err
+			}
+		})
+	}
+	done := make(chan map[*peer]error, 1)
+	go func() {
+		workers.Wait()
+		d.mu.Lock()
+		d.owner = nil // tells drain that nobody is left
+		d.mu.Unlock()
+		d.signal()
+		done <- failures
+	}()
+	return done
+}
+
+// work fetches until every block is here or its neighbour fails.
+func (d *download) work(ctx context.Context, w *worker) error {
+	for {
+		from, to, err := d.take(ctx, w)
+		if err != nil || from == to {
+			return err
+		}
+		err = d.fetch(ctx, w, from, to)
+		d.giveBack(w, from, to)
+		if err != nil {
+			return w.peer.failed(ctx, err)
+		}
+	}
+}
+
+// take waits for blocks to fetch; none when all are here.
+func (d *download) take(ctx context.Context, w *worker) (from, to int, err error) {
+	patience := time.NewTicker(d.s.limits.reassign)
+	defer patience.Stop()
+	for {
+		d.mu.Lock()
+		from, to = d.assign(w)
+		all, changed := d.next == len(d.hashes), d.changed
+		d.mu.Unlock()
+		if from < to || all {
+			return from, to, nil
+		}
+		select {
+		case <-changed:
+		case <-patience.C:
+		case <-ctx.Done():
+			return 0, 0, context.Cause(ctx)
+		}
+	}
+}
+
+// assign gives w the first free blocks that there is room for, or else takes
+// over the blocks that are needed next from a worker that is stuck with them.
+func (d *download) assign(w *worker) (from, to int) {
+	for d.free < len(d.hashes) && !d.isFree(d.free) {
+		d.free++
+	}
+	from, to = d.free, d.free
+	guess := costOf(int(d.average))
+	room := d.room() - int64(d.outstanding)*guess
+	most := min(maxBlocks, max(1, callBytes/d.average))
+	if from < len(d.hashes) && (room >= max(guess, d.cost[from]) || d.starving(from)) {
+		for n := min(most, max(1, room/guess)); n > 0 && to < len(d.hashes) && d.isFree(to); n-- {
+			d.owner[to] = w
+			d.outstanding++
+			to++
+		}
+	} else if stuck := d.stuck(w); stuck != nil {
+		from, to = d.next, d.next
+		for n := most; n > 0 && to < len(d.hashes) && d.owner[to] == stuck; n-- {
+			d.owner[to] = w
+			to++
+		}
+	}
+	w.moved = time.Now()
+	return from, to
+}
+
+func (d *download) isHere(i int) bool { return i < d.handed || d.blocks[i] != nil }
+func (d *download) isFree(i int) bool { return !d.isHere(i) && d.owner[i] == nil }
+
+// room is what may be held more, besides the block that is needed next.
+func (d *download) room() int64 {
+	return d.s.limits.held - costOf(d.maxSize) - d.held
+}
+
+// starving tells whether nothing can go on before block i is here.
+func (d *download) starving(i int) bool {
+	return i == d.next && d.next == d.handed && !d.applying
+}
+
+// stuck returns the worker of another neighbour that has had the next block for
+// too long.
+func (d *download) stuck(w *worker) *worker {
+	if d.next == len(d.hashes) {
+		return nil
+	}
+	o := d.owner[d.next]
+	if o == nil || o.peer == w.peer || time.Since(o.moved) < d.s.limits.reassign {
+		return nil
+	}
+	return o
+}
+
+// giveBack frees what w had taken and not brought.
+func (d *download) giveBack(w *worker, from, to int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := from; i < to; i++ {
+		if d.owner[i] == w {
+			d.owner[i] = nil
+			d.outstanding--
+			d.free = min(d.free, i)
+		}
+	}
+	d.wake()
+}
+
+// wake makes all workers look again.
+func (d *download) wake() {
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// fetch makes one call. It ends without an error when memory is short.
+func (d *download) fetch(ctx context.Context, w *worker, from, to int) error {
+	stream, err := w.peer.blocks(ctx, d.hashes[from:to])
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	for i := from; i < to; i++ {
+		size, err := readSize(stream, d.maxSize)
+		if err != nil {
+			return err
+		}
+		if size == 0 {
+			return fail(Withheld, "shows the header of block %d (%v) and does not have the block", d.height(i), d.hashes[i])
+		}
+		wanted, admitted := d.admit(i, size)
+		if !wanted {
+			if _, err := stream.Discard(size); err != nil {
+				return err
+			}
+			continue
+		}
+		if !admitted {
+			return nil
+		}
+		block, err := d.read(stream, i, size)
+		d.arrive(w, i, size, block)
+		if err != nil {
+			return err
+		}
+	}
+	return readEnd(stream)
+}
+
+func (d *download) height(i int) uint32 { return d.first + uint32(i) }
+
+// admit counts the memory for block i before it is read.
+func (d *download) admit(i, size int) (wanted, admitted bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.isHere(i) {
+		return false, false
+	}
+	d.cost[i] = costOf(size)
+	if d.cost[i] > d.room() && !d.starving(i) {
+		return true, false
+	}
+	d.held += d.cost[i]
+	d.s.peak.Store(max(d.s.peak.Load(), d.held)) // there is one download at a time
+	return true, true
+}
+
+// read reads and checks the body of block i: it is the one that its header
+// stands for, or the neighbour's fault. What else is wrong with it is its
+// miner's, and for the chain to find.
+func (d *download) read(r io.Reader, i, size int) (*types.Block, error) {
+	raw := make([]byte, size)
+	if err := readFull(r, raw); err != nil {
+		return nil, err
+	}
+	block, err := types.DecodeBlock(raw)
+	if err != nil {
+		return nil, formatError("block %d (%v): %v", d.height(i), d.hashes[i], err)
+	}
+	if hash := block.Header.Hash(); hash != d.hashes[i] {
+		return nil, formatError("block %v where %d (%v) was asked for", hash, d.height(i), d.hashes[i])
+	}
+	if root, mutated := types.MerkleRoot(block.IDs()); mutated || root != block.Header.MerkleRoot {
+		return nil, formatError("block %d (%v): the transactions are not those of its header", d.height(i), d.hashes[i])
+	}
+	return block, nil
+}
+
+// arrive takes in what was admitted, or lets go of its memory: the block is nil
+// when reading failed, and may have come from another in the meantime.
+func (d *download) arrive(w *worker, i, size int, block *types.Block) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if block == nil || d.isHere(i) {
+		d.held -= costOf(size)
+		return
+	}
+	w.moved = time.Now()
+	d.average = max(1, (7*d.average+int64(size))/8)
+	d.blocks[i], d.cost[i] = block, costOf(size)
+	if d.owner[i] != nil {
+		d.owner[i] = nil
+		d.outstanding--
+	}
+	for d.next < len(d.hashes) && d.isHere(d.next) {
+		d.next++
+	}
+	if d.next > d.handed {
+		d.signal()
+	}
+	if d.next == len(d.hashes) {
+		d.wake()
+	}
+}
+
+func (d *download) signal() {
+	select {
+	case d.arrived <- struct{}{}:
+	default:
+	}
+}
+
+var errNobody = fail(Withheld, "nobody gave the blocks that its headers show")
+
+// drain hands the blocks over in order, in batches, and returns when all are, or
+// add fails, or nobody is left to bring them.
+func (d *download) drain(ctx context.Context, add func([]*types.Block) error) error {
+	for {
+		batch, cost, over := d.batch()
+		switch {
+		case len(batch) > 0:
+			err := add(batch)
+			d.applied(cost)
+			if err != nil {
+				return err
+			}
+		case d.handed == len(d.hashes):
+			return nil
+		case over:
+			return errors.Join(ctx.Err(), errNobody)
+		default:
+			select {
+			case <-d.arrived:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// batch takes what is to be handed over next; over says that nobody will bring
+// more.
+func (d *download) batch() (batch []*types.Block, cost int64, over bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.handed < d.next && len(batch) < batchBlocks && cost < batchCost {
+		batch = append(batch, d.blocks[d.handed])
+		cost += d.cost[d.handed]
+		d.blocks[d.handed] = nil
+		d.handed++
+	}
+	d.applying = len(batch) > 0
+	return batch, cost, d.owner == nil
+}
+
+// applied lets go of a batch that the chain has taken.
+func (d *download) applied(cost int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.applying = false
+	d.held -= cost
+	d.wake()
+}

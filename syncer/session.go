@@ -1,0 +1,382 @@
+package syncer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"cairn/chain"
+	"cairn/consensus"
+	"cairn/types"
+)
+
+// lanes is how many neighbours' headers are read at a time.
+const lanes = 8
+
+// session is one run of the sync routine. One goroutine, that of run, owns all
+// of it; those that wait for neighbours send what is to be done with the answer.
+type session struct {
+	s       *Syncer
+	start   consensus.State // this node's tip when the session began
+	peers   []*peer
+	groups  map[claim]*group
+	ready   []*candidate
+	changed bool // the chain became a neighbour's
+
+	todo    chan func()
+	pending int // functions that todo will get
+	lane    chan struct{}
+	workers sync.WaitGroup
+}
+
+// peer is a neighbour during a session.
+type peer struct {
+	*source
+	claim  claim
+	usable bool // it answered for this network, and nothing has failed since
+	word   string
+	detail string
+	note   string // why its chain was not taken whole, though nobody is to blame
+}
+
+// fail settles what came of a neighbour: the first failure stays.
+func (p *peer) fail(err error) {
+	var f *failure
+	if !errors.As(err, &f) {
+		return
+	}
+	p.usable = false
+	p.blame(f)
+}
+
+// blame settles the result alone: the neighbour may still serve what it has.
+func (p *peer) blame(f *failure) {
+	if p.word == "" {
+		p.word, p.detail = f.word, f.detail
+	}
+}
+
+// group is the neighbours that make the same claim: only one of them is asked
+// for headers, the others when that fails.
+type group struct {
+	members []*peer
+	asked   int // members that were asked
+	reading bool
+	shown   bool // the headers showed the claim to be true
+}
+
+// candidate is a branch that may become the best chain.
+type candidate struct {
+	*branch
+	by    *peer
+	group *group
+}
+
+func newSession(s *Syncer, sources []*source) *session {
+	v := &session{
+		s:      s,
+		start:  s.chain.Tip(),
+		groups: make(map[claim]*group),
+		todo:   make(chan func(), len(sources)), // each has one at a time: nobody waits
+		lane:   make(chan struct{}, lanes),
+	}
+	for _, src := range sources {
+		v.peers = append(v.peers, &peer{source: src})
+	}
+	return v
+}
+
+// run asks everyone and adopts the best of what comes, until nothing is left.
+func (v *session) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer v.workers.Wait()
+	defer cancel()
+	for _, p := range v.peers {
+		v.ask(func() func() {
+			c, err := p.tip(ctx)
+			return func() { v.onClaim(ctx, p, c, err) }
+		})
+	}
+	grace, settled := time.After(v.s.limits.grace), false
+	for v.pending > 0 || len(v.ready) > 0 {
+		if v.pending == 0 || settled {
+			if c := v.best(); c != nil {
+				if err := v.adopt(ctx, c); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if v.pending == 0 {
+			break
+		}
+		select {
+		case do := <-v.todo:
+			v.pending--
+			do()
+		case <-grace:
+			settled = true
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// ask runs wait in a goroutine, and what it returns in the session's.
+func (v *session) ask(wait func() func()) {
+	v.pending++
+	v.workers.Go(func() { v.todo <- wait() })
+}
+
+func (v *session) onClaim(ctx context.Context, p *peer, c claim, err error) {
+	tip := v.s.chain.Tip()
+	switch {
+	case err != nil:
+		p.fail(err)
+		return
+	case c.Chain != v.s.chain.Rules().ChainID():
+		p.fail(v.s.otherNetwork(c))
+		return
+	case c.Instance == v.s.instance:
+		p.fail(fail(Self, "it is this node"))
+		return
+	}
+	p.claim, p.usable = c, true
+	if c.Work.Cmp(tip.Work) <= 0 {
+		return
+	}
+	c.Instance = [16]byte{}
+	g := v.groups[c]
+	if g == nil {
+		g = new(group)
+		v.groups[c] = g
+	}
+	g.members = append(g.members, p)
+	v.readNext(ctx, g)
+}
+
+// readNext reads the headers of the next member of a group, unless there is no
+// need.
+func (v *session) readNext(ctx context.Context, g *group) {
+	if g.reading || g.shown || g.asked == len(g.members) {
+		return
+	}
+	p := g.members[g.asked]
+	g.asked++
+	g.reading = true
+	v.ask(func() func() {
+		b, err := v.firstRound(ctx, p)
+		return func() {
+			g.reading = false
+			v.onBranch(g, p, b, err)
+			v.readNext(ctx, g)
+		}
+	})
+}
+
+func (v *session) firstRound(ctx context.Context, p *peer) (*branch, error) {
+	select {
+	case v.lane <- struct{}{}:
+		defer func() { <-v.lane }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	locator, err := v.s.chain.Locator()
+	if err != nil {
+		return nil, errOwn{err}
+	}
+	return v.s.readBranch(ctx, p.source, locator, v.s.limits.round, p.claim)
+}
+
+func (v *session) onBranch(g *group, p *peer, b *branch, err error) {
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	if b.fault != nil {
+		p.blame(b.fault)
+	}
+	g.shown = b.fault == nil && (b.tooNew != nil || b.more || b.contains(p.claim.Height, p.claim.Hash))
+	if b.tooNew != nil {
+		for _, member := range g.members {
+			member.note = "; " + b.tooNew.Error()
+		}
+	}
+	v.ready = append(v.ready, &candidate{b, p, g})
+}
+
+// best takes the candidate with the most work out of those that are ready, and
+// drops those that have no more work than the tip: no body of them is fetched.
+// Where a round is full, the rest of the chain may have it.
+func (v *session) best() *candidate {
+	tip := v.s.chain.Tip()
+	v.ready = slices.DeleteFunc(v.ready, func(c *candidate) bool {
+		return !c.more && c.tip.Work.Cmp(tip.Work) <= 0 || len(c.hashes) == 0
+	})
+	if len(v.ready) == 0 {
+		return nil
+	}
+	c := slices.MaxFunc(v.ready, func(a, b *candidate) int { return a.tip.Work.Cmp(b.tip.Work) })
+	v.ready = slices.DeleteFunc(v.ready, func(other *candidate) bool { return other == c })
+	return c
+}
+
+// adopt fetches a candidate's blocks round by round up to what was its tip when
+// the session began, however it grows meanwhile. An error is this node's own.
+func (v *session) adopt(ctx context.Context, c *candidate) error {
+	target := c.claim
+	rounds := int(target.Height)/v.s.limits.round + 2
+	for ; c != nil && rounds > 0; rounds-- {
+		err := v.fetch(ctx, c)
+		var f *failure
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, &f):
+			v.accuse(c, f)
+			return nil
+		case err != nil:
+			return err
+		case !c.more || c.tip.Height >= target.Height:
+			return nil
+		}
+		if c, err = v.nextRound(ctx, c, target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accuse blames those whose chain holds a block that breaks a rule.
+func (v *session) accuse(c *candidate, f *failure) {
+	c.by.blame(f)
+	for _, p := range c.group.members {
+		if f.word == Invalid && c.contains(p.claim.Height, p.claim.Hash) {
+			p.blame(f)
+		}
+	}
+}
+
+// nextRound reads the headers that follow a candidate's, from whichever member
+// of its group gives them. It returns nil when none does.
+func (v *session) nextRound(ctx context.Context, c *candidate, target claim) (*candidate, error) {
+	locator, err := v.s.chain.Locator()
+	if err != nil {
+		return nil, err
+	}
+	locator = append([]types.Hash{c.tip.Hash}, locator[max(0, len(locator)-maxLocator+1):]...)
+	count := int(min(uint32(v.s.limits.round), target.Height-c.tip.Height))
+	askable := append([]*peer{c.by}, c.group.members...)
+	for _, p := range askable {
+		if !p.usable {
+			continue
+		}
+		b, err := v.s.readBranch(ctx, p.source, locator, count, target)
+		if err != nil {
+			if wordOf(err) == "" {
+				return nil, err
+			}
+			p.fail(err)
+			continue
+		}
+		if b.fault != nil {
+			p.blame(b.fault)
+		}
+		if len(b.hashes) == 0 || b.tip.Work.Cmp(c.tip.Work) <= 0 {
+			continue // it has another chain by now
+		}
+		return &candidate{b, p, c.group}, nil
+	}
+	return nil, nil
+}
+
+// fetch brings a candidate's blocks into the chain. The error is a *failure where
+// the blocks break a rule or nobody gives them, otherwise this node's own.
+func (v *session) fetch(ctx context.Context, c *candidate) error {
+	first, hashes, err := v.s.missing(c.branch)
+	if err != nil {
+		return err
+	}
+	before := v.s.chain.Tip()
+	d := newDownload(v.s, first, hashes)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failures := d.serve(ctx, v.usable())
+	err = d.drain(ctx, func(blocks []*types.Block) error { return v.add(ctx, blocks) })
+	cancel()
+	for p, failed := range <-failures {
+		if wordOf(failed) == Withheld && p != c.by && !slices.Contains(c.group.members, p) {
+			continue // it never said that it had them
+		}
+		p.fail(failed)
+	}
+	if tip := v.s.chain.Tip(); tip.Hash != before.Hash && c.contains(tip.Height, tip.Hash) {
+		v.changed = true
+	}
+	return err
+}
+
+// usable returns the neighbours that may have blocks.
+func (v *session) usable() []*peer {
+	var peers []*peer
+	for _, p := range v.peers {
+		if p.usable {
+			peers = append(peers, p)
+		}
+	}
+	return peers
+}
+
+// add hands blocks to the chain and tells whose fault an error is.
+func (v *session) add(ctx context.Context, blocks []*types.Block) error {
+	err := v.s.chain.AddBlocks(ctx, blocks)
+	var bad *chain.BlockError
+	switch {
+	case err == nil || ctx.Err() != nil || !errors.As(err, &bad):
+		return err
+	case errors.Is(err, consensus.ErrTooNew):
+		return fail(NotHeavier, "%v; it may be later", bad)
+	}
+	return fail(Invalid, "%v", bad)
+}
+
+// result puts together what came of everyone, as the chain is now.
+func (v *session) result() Result {
+	r := Result{Replaced: v.changed, Available: v.changed}
+	for _, p := range v.peers {
+		if p.word == "" {
+			p.word, p.detail = v.standingOf(p)
+		}
+		r.Neighbours = append(r.Neighbours, NeighbourResult{p.address, p.word, p.detail})
+		r.Available = r.Available || slices.Contains([]string{Adopted, Same, NotHeavier, Self}, p.word)
+	}
+	slices.SortFunc(r.Neighbours, func(a, b NeighbourResult) int { return cmp.Compare(a.Address, b.Address) })
+	return r
+}
+
+// standingOf compares the chain of a neighbour that did nothing wrong.
+func (v *session) standingOf(p *peer) (word, detail string) {
+	tip := v.s.chain.Tip()
+	switch {
+	case p.claim.Hash == tip.Hash && p.claim.Hash == v.start.Hash:
+		return Same, fmt.Sprintf("it has the same chain, of height %d", tip.Height)
+	case v.onChain(p.claim) && p.claim.Work.Cmp(v.start.Work) > 0:
+		return Adopted, fmt.Sprintf("its chain, of height %d, is this node's now", p.claim.Height)
+	case p.claim.Work == tip.Work:
+		return NotHeavier, fmt.Sprintf("its chain has as much work as this node's, %v; this node keeps its own", tip.Work)
+	}
+	return NotHeavier, fmt.Sprintf("its chain has work %v, this node's has %v%s", p.claim.Work, tip.Work, p.note)
+}
+
+// onChain tells whether a claim's tip is on the best chain.
+func (v *session) onChain(c claim) bool {
+	hash, err := v.s.store.BestHash(c.Height)
+	return err == nil && hash == c.Hash
+}

@@ -1,0 +1,348 @@
+package syncer
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"cairn/chain/chaintest"
+	"cairn/consensus"
+	"cairn/types"
+)
+
+// fast is a block whose quick arrival makes the next ones harder, so that they
+// weigh more.
+var fast = chaintest.Spec{Instant: true}
+
+func TestTwoNodes(t *testing.T) {
+	n := newNetwork(t, nil)
+	n.Chain("a", chaintest.Genesis, 30, chaintest.Spec{})
+	a, b := n.node().has(names("a", 1, 30)...), n.node()
+	b.register(n.host("a", a.Handler()))
+
+	b.wantSync(true, Adopted)
+	b.wantTip("a30")
+	if r := b.wantSync(false, Same); !r.Available {
+		t.Error("a neighbour with the same chain is available")
+	}
+}
+
+func TestNoNeighbour(t *testing.T) {
+	n := newNetwork(t, nil)
+	if r := n.node().wantSync(false); r.Available || r.Neighbours != nil {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestItself(t *testing.T) {
+	n := newNetwork(t, nil)
+	n.Chain("a", chaintest.Genesis, 3, chaintest.Spec{})
+	a := n.node().has(names("a", 1, 3)...)
+	a.register(n.host("a", a.Handler()))
+	a.wantSync(false, Self)
+}
+
+// A shorter chain with more work wins over a longer one, both ways.
+//
+//	genesis ─ a1 ─ … ─ a50
+//	       └─ f1 ─ … ─ f40   heavier
+func TestForkByWork(t *testing.T) {
+	n := newNetwork(t, nil)
+	n.Chain("a", chaintest.Genesis, 50, chaintest.Spec{})
+	n.Chain("f", chaintest.Genesis, 40, fast)
+	if n.State("f40").Work.Cmp(n.State("a50").Work) <= 0 {
+		t.Fatal("the short chain is not heavier")
+	}
+	long, short := n.node().has(names("a", 1, 50)...), n.node().has(names("f", 1, 40)...)
+	long.register(n.host("short", short.Handler()))
+	short.register(n.host("long", long.Handler()))
+
+	short.wantSync(false, NotHeavier)
+	short.wantTip("f40")
+	long.wantSync(true, Adopted)
+	long.wantTip("f40")
+}
+
+//	genesis ─ c1 ─ c2 ┬ a1 ─ a2
+//	                  └ b1 ─ b2
+func TestTieKeepsOwn(t *testing.T) {
+	n := newNetwork(t, nil)
+	n.Chain("c", chaintest.Genesis, 2, chaintest.Spec{})
+	n.Chain("a", "c2", 2, chaintest.Spec{})
+	n.Chain("b", "c2", 2, chaintest.Spec{})
+	n.Add("b3", "b2", chaintest.Spec{})
+	a := n.node().has("c1", "c2", "a1", "a2")
+	b := n.node().has("c1", "c2", "b1", "b2")
+	a.register(n.host("b", b.Handler()))
+
+	if r := a.wantSync(false, NotHeavier); !strings.Contains(r.Neighbours[0].Detail, "keeps its own") {
+		t.Error(r.Neighbours[0].Detail)
+	}
+	a.wantTip("a2")
+	b.has("b3")
+	a.wantSync(true, Adopted)
+	a.wantTip("b3")
+}
+
+// Neither headers nor blocks of a lighter chain are asked for, and no blocks of
+// one whose headers turn out to be no heavier.
+func TestLighterCostsNothing(t *testing.T) {
+	n := newNetwork(t, nil)
+	n.Chain("a", chaintest.Genesis, 5, chaintest.Spec{})
+	b := n.Chain("b", chaintest.Genesis, 5, chaintest.Spec{})
+	node := n.node().has(names("a", 1, 5)...)
+
+	honest, liar := n.stranger(b...), n.stranger(b...)
+	liar.claim.Work = liar.claim.Work.Add(liar.claim.Work)
+	node.register(n.host("honest", honest), n.host("liar", liar))
+	node.wantSync(false, NotHeavier, Lying)
+	if honest.asked(headersPath) > 0 || honest.asked(blocksPath) > 0 || liar.asked(blocksPath) > 0 {
+		t.Errorf("honest was asked %v, the liar %v", honest.calls, liar.calls)
+	}
+	node.wantTip("a5")
+}
+
+// The heaviest of several is adopted, and the others are told how they compare.
+func TestHeaviestOfMany(t *testing.T) {
+	n := newNetwork(t, nil)
+	n.Chain("a", chaintest.Genesis, 3, chaintest.Spec{})
+	n.Chain("b", chaintest.Genesis, 5, chaintest.Spec{})
+	n.Chain("c", "b2", 9, chaintest.Spec{})
+	node := n.node().has("a1", "a2")
+	node.register(
+		n.host("a", n.node().has(names("a", 1, 3)...).Handler()),
+		n.host("b", n.node().has(names("b", 1, 5)...).Handler()),
+		n.host("c", n.node().has(append(names("b", 1, 2), names("c", 1, 9)...)...).Handler()),
+		n.host("d", n.node().has(append(names("b", 1, 2), names("c", 1, 9)...)...).Handler()),
+		"http://nowhere",
+	)
+	node.wantSync(true, NotHeavier, NotHeavier, Adopted, Adopted, Unreachable)
+	node.wantTip("c9")
+}
+
+// In rounds of ten headers, the blocks of a round come before more headers, on a
+// branch that overtakes only in its third round too.
+func TestRounds(t *testing.T) {
+	n := newNetwork(t, nil)
+	n.Chain("a", chaintest.Genesis, 25, chaintest.Spec{})
+	b := n.Chain("b", chaintest.Genesis, 35, chaintest.Spec{})
+	node := n.node().has(names("a", 1, 25)...)
+	node.limits.round = 10
+	s := n.stranger(b...)
+	node.register(n.host("b", s))
+	node.wantSync(true, Adopted)
+	node.wantTip("b35")
+
+	calls := slices.Compact(slices.Clone(s.calls))
+	want := []string{tipPath, headersPath, blocksPath, headersPath, blocksPath, headersPath, blocksPath, headersPath, blocksPath}
+	if !slices.Equal(calls, want) {
+		t.Errorf("asked in the order %v", calls)
+	}
+}
+
+// What was fetched before is not fetched again.
+func TestResume(t *testing.T) {
+	n := newNetwork(t, nil)
+	blocks := n.Chain("a", chaintest.Genesis, 200, chaintest.Spec{})
+	node := n.node()
+	s := n.stranger(blocks...)
+	served := 0
+	s.onBlocks = func(w http.ResponseWriter, r *http.Request) {
+		served += 1 + strings.Count(r.FormValue("hash"), ",")
+		s.serveBlocks(w, r)
+	}
+	node.register(n.host("a", s))
+	node.has(names("a", 1, 150)...)
+	node.wantSync(true, Adopted)
+	node.wantTip("a200")
+	if served != 50 {
+		t.Errorf("%d blocks were served, 50 were missing", served)
+	}
+}
+
+// The target is the tip at the start: a chain that grows without end does not
+// keep a node for ever.
+func TestGrowingChain(t *testing.T) {
+	n := newNetwork(t, nil)
+	blocks := n.Chain("a", chaintest.Genesis, 100, chaintest.Spec{})
+	node := n.node()
+	node.limits.round = 10
+	s := n.stranger(blocks[:25]...)
+	next := n.stranger(blocks...)
+	s.onHeaders = func(w http.ResponseWriter, r *http.Request) {
+		next.claim = n.stranger(blocks[:25+10*s.asked(headersPath)]...).claim
+		next.headers = next.headers[:next.claim.Height]
+		next.serveHeaders(w, r)
+		next.headers = n.stranger(blocks...).headers
+	}
+	s.onBlocks = next.serveBlocks
+	node.register(n.host("a", s))
+	node.wantSync(true, Adopted)
+	if tip := node.chain.Tip().Height; tip != 35 {
+		t.Errorf("followed up to %d; the tip was 35 when headers were first asked for", tip)
+	}
+}
+
+// Neighbours with the same chain share the load.
+func TestShare(t *testing.T) {
+	n := newNetwork(t, nil)
+	blocks := n.Chain("a", chaintest.Genesis, 1500, chaintest.Spec{})
+	node := n.node()
+	one, two := n.stranger(blocks...), n.stranger(blocks...)
+	node.register(n.host("one", one), n.host("two", two))
+	node.wantSync(true, Adopted, Adopted)
+	node.wantTip("a1500")
+	if one.asked(blocksPath) == 0 || two.asked(blocksPath) == 0 {
+		t.Errorf("one was asked %d times, the other %d times", one.asked(blocksPath), two.asked(blocksPath))
+	}
+	if one.asked(headersPath)+two.asked(headersPath) != 1 {
+		t.Error("both were asked for the same headers")
+	}
+}
+
+// bulky are blocks of about 50 kB.
+func bulky(n *network, count int) []*types.Block {
+	var blocks []*types.Block
+	parent := chaintest.Genesis
+	for i := 1; i <= count; i++ {
+		var spec chaintest.Spec
+		for j := range 140 {
+			spec.Transfers = append(spec.Transfers, types.Transfer{
+				Sender: "a", Recipient: "b", Amount: 1, Expiry: 900, Salt: uint64(1000*i + j),
+				Memo: strings.Repeat("m", 250),
+			})
+		}
+		name := names("x", i, i)[0]
+		blocks = append(blocks, n.Add(name, parent, spec))
+		parent = name
+	}
+	return blocks
+}
+
+// However fast blocks come, and in whatever order, no more wait in memory than
+// the limit; and with room for a single one only, there is still a way on.
+func TestMemory(t *testing.T) {
+	for _, limit := range []int64{20 << 20, 1 << 20, 300_000, 1} {
+		n := newNetwork(t, nil)
+		blocks := bulky(n, 60)
+		node := n.node()
+		node.limits.held = limit
+		for _, name := range []string{"one", "two", "three"} {
+			node.register(n.host(name, n.stranger(blocks...)))
+		}
+		node.wantSync(true, Adopted, Adopted, Adopted)
+		node.wantTip("x60")
+		most := max(limit, costOf(int(n.rules.MaxBlockSize)))
+		if peak := node.peak.Load(); peak > most || peak < costOf(blocks[0].Size()) {
+			t.Errorf("limit %d: %d bytes were held", limit, peak)
+		}
+	}
+}
+
+// Callers take turns; each gets an answer of its own.
+func TestOneAtATime(t *testing.T) {
+	n := newNetwork(t, nil)
+	blocks := n.Chain("a", chaintest.Genesis, 3, chaintest.Spec{})
+	node := n.node()
+	s := n.stranger(blocks...)
+	var inside, most atomic.Int32
+	s.onTip = func(w http.ResponseWriter, r *http.Request) {
+		most.Store(max(most.Load(), inside.Add(1)))
+		s.serveTip(w, r)
+		inside.Add(-1)
+	}
+	node.register(n.host("a", s))
+	results := make(chan error)
+	for range 5 {
+		go func() {
+			_, err := node.Sync(context.Background())
+			results <- err
+		}()
+	}
+	for range 5 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if most.Load() != 1 || s.asked(tipPath) != 5 {
+		t.Errorf("%d at a time, %d in all", most.Load(), s.asked(tipPath))
+	}
+}
+
+// A caller that leaves ends the sync at once, wherever it is.
+func TestCancel(t *testing.T) {
+	for _, at := range []string{tipPath, headersPath, blocksPath} {
+		n := newNetwork(t, nil)
+		blocks := n.Chain("a", chaintest.Genesis, 3, chaintest.Spec{})
+		node := n.node()
+		s := n.stranger(blocks...)
+		ctx, cancel := context.WithCancel(context.Background())
+		wait := func(w http.ResponseWriter, r *http.Request) {
+			cancel()
+			<-r.Context().Done()
+		}
+		switch at {
+		case tipPath:
+			s.onTip = wait
+		case headersPath:
+			s.onHeaders = wait
+		case blocksPath:
+			s.onBlocks = wait
+		}
+		node.register(n.host("a", s))
+		if _, err := node.Sync(ctx); err != context.Canceled {
+			t.Errorf("%s: %v", at, err)
+		}
+		node.wantTip(chaintest.Genesis)
+	}
+}
+
+// A neighbour that has only the older part of a chain helps with that.
+func TestHelper(t *testing.T) {
+	n := newNetwork(t, nil)
+	blocks := n.Chain("a", chaintest.Genesis, 400, chaintest.Spec{})
+	node := n.node()
+	part, whole := n.stranger(blocks[:200]...), n.stranger(blocks...)
+	node.register(n.host("part", part), n.host("whole", whole))
+	node.wantSync(true, Adopted, Adopted)
+	node.wantTip("a400")
+	if part.asked(blocksPath) == 0 {
+		t.Error("the neighbour with a part was not asked")
+	}
+}
+
+// A chain whose branch was stored, but not switched to before the node stopped,
+// is switched to without fetching it all again.
+func TestStoredBranch(t *testing.T) {
+	n := newNetwork(t, nil)
+	n.Chain("a", chaintest.Genesis, 5, chaintest.Spec{})
+	b := n.Chain("b", chaintest.Genesis, 20, chaintest.Spec{})
+	node := n.node().has(names("a", 1, 5)...)
+	batch := node.store.NewBatch()
+	for i, block := range b {
+		state := n.State(names("b", i+1, i+1)[0])
+		batch.PutState(state, 1) // the body is stored
+		batch.PutBlock(state.Height, state.Hash, block.Encode())
+	}
+	if err := batch.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	batch.Close()
+	node.register(n.host("b", n.stranger(b...)))
+	node.wantSync(true, Adopted)
+	node.wantTip("b20")
+}
+
+func TestOtherNetwork(t *testing.T) {
+	n := newNetwork(t, nil)
+	other := newNetwork(t, func(r *consensus.Rules) { r.Reward++ })
+	other.Chain("o", chaintest.Genesis, 9, chaintest.Spec{})
+	node := n.node()
+	node.register(n.host("other", other.node().has(names("o", 1, 9)...).Handler()))
+	if r := node.wantSync(false, OtherNetwork); r.Available || !strings.Contains(r.Neighbours[0].Detail, other.rules.ChainID().String()) {
+		t.Errorf("%+v", r)
+	}
+}
