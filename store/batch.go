@@ -10,10 +10,12 @@ import (
 )
 
 // Batch collects changes that become visible and durable together or not at
-// all. It is for one goroutine. Later changes of a record replace earlier ones.
+// all. It is for one goroutine, but several may commit theirs at once and then
+// share the wait for the disk. Later changes of a record replace earlier ones.
 type Batch struct {
 	store *Store
 	batch *pebble.Batch
+	lost  bool // Pebble still holds the batch, and will for ever
 	key   [keyRoom]byte
 	value []byte
 }
@@ -23,22 +25,34 @@ func (s *Store) NewBatch() *Batch {
 	return &Batch{store: s, batch: s.db.NewBatch()}
 }
 
-// Commit makes the batch durable, which means synced to disk, and then visible.
-// After an error, ErrFailed, it is unknown which of the two outcomes of the
-// batch the next Open will find, and every later Commit fails.
+// Commit makes the batch visible, and durable: it returns after the disk has it.
+// Readers may see it a moment earlier. It is called once. After an error,
+// ErrFailed, the next Open may find the batch or not, and every later Commit
+// fails.
 func (b *Batch) Commit() error {
 	if err := b.store.failure.err(); err != nil {
 		return err
 	}
-	err := b.batch.Commit(pebble.Sync)
-	if failed := b.store.failure.err(); failed != nil {
-		return failed
+	done := make(chan error, 1)
+	go func() { done <- b.batch.Commit(pebble.Sync) }()
+	select {
+	case err := <-done:
+		if err == nil {
+			err = b.store.failure.err()
+		}
+		return err
+	case <-b.store.failure.done:
+		b.lost = true
+		return b.store.failure.err()
 	}
-	return err
 }
 
 // Close releases the batch, committed or not.
-func (b *Batch) Close() { _ = b.batch.Close() }
+func (b *Batch) Close() {
+	if !b.lost {
+		_ = b.batch.Close()
+	}
+}
 
 // Len returns the size of the batch in bytes.
 func (b *Batch) Len() int { return b.batch.Len() }

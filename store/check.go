@@ -229,7 +229,7 @@ func (d directory) usedTables(mark marker) (map[string]bool, error) {
 			used[fmt.Sprintf("%s/%06d%s", dbName, uint64(table.BackingSSTNum), tableSuffix)] = true
 		}
 	}
-	return used, errors.Join(err, s.db.Close())
+	return used, errors.Join(err, s.closePebble())
 }
 
 // checkTable reads every block of a table, each of which has a checksum.

@@ -6,61 +6,63 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// failure remembers the first write that failed. How Pebble goes on by itself
-// after one is of no use here: it returns nil from a commit whose log it could
-// not sync, may panic in the next, and writes a table that does not fit again
-// and again. So a failure is noted where it happens, in the file system beneath
-// Pebble and before Pebble hears of it; from then on nothing reaches the disk,
-// and Commit says why.
+// failure remembers the first write that failed, and ends all writing. What
+// Pebble would do by itself after a failed write is of no use here: it returns
+// nil from a commit whose log it could not sync, may crash the process in the
+// next one, and writes a table that does not fit again and again. So a failure is
+// caught in the file system beneath, and Pebble never hears of it: the write that
+// failed, and every later one, waits for the process to end. Reads go on.
 type failure struct {
-	armed   atomic.Bool // not while opening and closing: their callers get the error
+	// armed is false while Pebble opens or closes its files: it does report errors
+	// then.
+	armed   atomic.Bool
 	once    sync.Once
-	first   atomic.Pointer[error]
+	first   error // written once, before done is closed
+	done    chan struct{}
 	explain func(error) error
 	report  func(error)
 }
 
-// note records err and reports it, if it is the first.
+// note records err if it is the first. While armed it then reports it, and does
+// not return.
 func (f *failure) note(err error) {
-	if !f.armed.Load() {
-		return
-	}
 	f.once.Do(func() {
-		err = f.explain(err)
-		f.first.Store(&err)
-		f.report(err)
+		f.first = f.explain(err)
+		close(f.done)
+		if f.armed.Load() {
+			f.report(f.first)
+		}
 	})
+	if f.armed.Load() {
+		select {}
+	}
 }
 
 // err returns the first failure, or nil.
 func (f *failure) err() error {
-	if err := f.first.Load(); err != nil {
-		return *err
+	select {
+	case <-f.done:
+		return f.first
+	default:
+		return nil
 	}
-	return nil
 }
 
-// guard does one write to the disk.
+// guard does one write to the disk, unless one has failed.
 func (f *failure) guard(write func() error) error {
-	if err := f.err(); err != nil {
-		time.Sleep(refusalPause)
-		return err
+	err := f.err()
+	if err == nil {
+		err = write()
 	}
-	err := write()
 	if err != nil {
 		f.note(err)
 	}
 	return err
 }
-
-// refusalPause keeps Pebble, which tries a failed flush again at once, from
-// making a processor busy until the process ends.
-const refusalPause = 100 * time.Millisecond
 
 // explain says what the operator can do about a failed write to the directory.
 func (d directory) explain(err error) error {
@@ -112,12 +114,23 @@ func (g guardedFS) Rename(old, name string) error {
 	return g.failure.guard(func() error { return g.FS.Rename(old, name) })
 }
 
-// Remove implements vfs.FS. A file that cannot be removed does no harm.
-func (g guardedFS) Remove(name string) error {
-	if err := g.failure.err(); err != nil {
-		return err
+// Remove implements vfs.FS. A file that cannot be removed does no harm, but after
+// a failure none may be.
+func (g guardedFS) Remove(name string) (err error) {
+	guarded := g.failure.guard(func() error {
+		err = g.FS.Remove(name)
+		return nil
+	})
+	return errors.Join(guarded, err)
+}
+
+// GetDiskUsage implements vfs.FS. Pebble asks only to pace itself.
+func (g guardedFS) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	usage, err := g.FS.GetDiskUsage(path)
+	if err != nil {
+		err = vfs.ErrUnsupported
 	}
-	return g.FS.Remove(name)
+	return usage, err
 }
 
 func (g guardedFS) file(f vfs.File, err error) (vfs.File, error) {

@@ -51,7 +51,7 @@ func (d directory) create(rules *consensus.Rules, o Options) error {
 	if err := d.fs.RemoveAll(d.file(newDB)); err != nil {
 		return err
 	}
-	s := newStore(d, o)
+	s := newStore(d, Options{Log: o.Log})
 	if err := s.openPebble(newDB, minCache, false); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (d directory) create(rules *consensus.Rules, o Options) error {
 	b.putGenesis(rules)
 	err := b.Commit()
 	b.Close()
-	if err = errors.Join(err, s.db.Close()); err != nil {
+	if err = errors.Join(err, s.closePebble()); err != nil {
 		return err
 	}
 	return d.rename(newDB, dbName)
@@ -99,7 +99,7 @@ func (d directory) inspect(mark marker) error {
 	if err != nil {
 		return err
 	}
-	return s.db.Close()
+	return s.closePebble()
 }
 
 // openReadOnly opens the database without changing a file. What goes wrong is
@@ -111,7 +111,7 @@ func (d directory) openReadOnly(mark marker) (s *Store, err error) {
 			return err
 		}
 		if err := s.load(mark); err != nil {
-			return errors.Join(err, s.db.Close())
+			return errors.Join(err, s.closePebble())
 		}
 		return nil
 	})
@@ -140,15 +140,14 @@ func (d directory) open(mark marker, o Options) (*Store, error) {
 		err = d.writeSums(fixedFiles)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.db.Close())
+		return nil, errors.Join(err, s.closePebble())
 	}
-	s.failure.armed.Store(true)
 	return s, nil
 }
 
 func newStore(d directory, o Options) *Store {
 	s := &Store{dir: d, log: o.logger()}
-	s.failure = &failure{explain: d.explain, report: func(err error) {
+	s.failure = &failure{done: make(chan struct{}), explain: d.explain, report: func(err error) {
 		s.log.Error("The database can no longer be written", "error", err)
 		if o.Fatal != nil {
 			o.Fatal(err)
@@ -165,11 +164,21 @@ func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
 	options.Cache = cache
 	options.ReadOnly = readOnly
 	db, err := pebble.Open(s.dir.file(name), options)
-	if err != nil {
+	if err == nil {
+		s.db, s.reader = db, db
+		s.failure.armed.Store(true)
+	}
+	return err
+}
+
+// closePebble closes the database. After a failure it cannot be closed.
+func (s *Store) closePebble() error {
+	if err := s.failure.err(); err != nil {
 		return err
 	}
-	s.db, s.reader = db, db
-	return nil
+	s.failure.armed.Store(false)
+	err := s.db.Close()
+	return errors.Join(err, s.failure.err())
 }
 
 // load reads the rules, and checks that they are those of the marker and that

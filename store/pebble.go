@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -68,8 +67,7 @@ func (l pebbleLog) Errorf(format string, args ...any) { l.log(slog.LevelError, f
 
 // Fatalf implements pebble.Logger. Pebble calls it where it cannot go on.
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	err := errors.New(fmt.Sprintf(format, args...))
-	l.s.failure.note(err)
+	l.s.failure.note(fmt.Errorf(format, args...))
 }
 
 func (l pebbleLog) log(level slog.Level, format string, args []any) {

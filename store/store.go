@@ -105,15 +105,10 @@ func Open(dir string, o Options) (*Store, error) {
 // a failed write it returns ErrFailed and leaves the files as they are, for the
 // process to end.
 func (s *Store) Close() error {
-	if err := s.failure.err(); err != nil {
+	if err := s.closePebble(); err != nil {
 		return err
 	}
-	s.failure.armed.Store(false)
-	err := s.db.Close()
-	if err == nil {
-		err = s.dir.writeSums(closedFiles)
-	}
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(s.dir.writeSums(closedFiles), s.lock.Close())
 }
 
 // Rules returns the rules of the network whose data this is.
