@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -348,6 +349,45 @@ func TestNextBaseByHand(t *testing.T) {
 	if got := r.NextBase(State{Base: 0x1f00ffff}, 120); got != 0x1f00ffff {
 		t.Errorf("from the easiest: NextBase is %08x", got)
 	}
+}
+
+func TestDifficultyVectors(t *testing.T) {
+	var vectors struct{ Rows []json.RawMessage }
+	readJSON(t, "testdata/difficulty.json", &vectors)
+	if len(vectors.Rows) < 100 {
+		t.Fatal("vectors are missing")
+	}
+	for _, row := range vectors.Rows {
+		var easiest, base, nextBase vectorBits
+		var interval, halfLife, parentTime, time uint32
+		var allowed []vectorBits
+		columns := []any{&easiest, &interval, &halfLife, &parentTime, &base, &time, &allowed, &nextBase}
+		if err := json.Unmarshal(row, &columns); err != nil {
+			t.Fatalf("%v in %s", err, row)
+		}
+		r := difficultyRules(t, uint32(easiest), interval, halfLife)
+		parent := State{Time: parentTime, Base: uint32(base)}
+		if got := r.NextBase(parent, time); got != uint32(nextBase) {
+			t.Errorf("%s: NextBase is %08x", row, got)
+		}
+		if got := r.AllowedBits(parent, time); got != uint32(allowed[len(allowed)-1]) {
+			t.Errorf("%s: AllowedBits is %08x", row, got)
+		}
+		for _, compact := range allowed {
+			if err := r.CheckBits(parent, time, uint32(compact)); err != nil {
+				t.Errorf("%s: %v", row, err)
+			}
+		}
+	}
+}
+
+// vectorBits are written in vectors as 8 hex digits.
+type vectorBits uint32
+
+func (b *vectorBits) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 16, 32)
+	*b = vectorBits(n)
+	return err
 }
 
 // The rule for bits against its words: compact(min(base × 16^k, easiest)) for

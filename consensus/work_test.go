@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 
 	"cairn/types"
@@ -86,6 +87,35 @@ func TestCompactVectors(t *testing.T) {
 			if got := WorkOf(compact); got != (Work{}) {
 				t.Errorf("%s: WorkOf(%08x) = %v, want 0", name, compact, got)
 			}
+		}
+	}
+}
+
+func TestCompactFile(t *testing.T) {
+	var vectors struct {
+		Rows    [][3]string
+		Invalid []hexBytes
+	}
+	readJSON(t, "testdata/compact.json", &vectors)
+	if len(vectors.Rows) == 0 || len(vectors.Invalid) == 0 {
+		t.Fatal("vectors are missing")
+	}
+	for _, row := range vectors.Rows {
+		compact, err := strconv.ParseUint(row[0], 16, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		target, err := CompactToTarget(uint32(compact))
+		if err != nil || target.String() != row[1] || TargetToCompact(target) != uint32(compact) {
+			t.Errorf("%s: the target is %v, %v; want %s", row[0], target, err, row[1])
+		}
+		if got := WorkOf(uint32(compact)).String(); got != row[2] {
+			t.Errorf("%s: the work is %s, want %s", row[0], got, row[2])
+		}
+	}
+	for _, b := range vectors.Invalid {
+		if got, err := CompactToTarget(binary.BigEndian.Uint32(b)); !errors.Is(err, ErrCompact) {
+			t.Errorf("%v: the target is %v, %v; want ErrCompact", b, got, err)
 		}
 	}
 }
