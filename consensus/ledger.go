@@ -34,30 +34,31 @@ type Change struct {
 // pool and for templates alike. On an error (ErrInsufficient, ErrBalanceLimit,
 // ErrMinBalance) b is unchanged.
 func (r *Rules) ApplyTransfer(b Balances, t *types.Transfer) error {
-	senderBefore, recipientBefore := b.of(t.Sender), b.of(t.Recipient)
-	if err := r.move(b, t); err != nil {
-		b[t.Sender], b[t.Recipient] = senderBefore, recipientBefore
-		return err
-	}
-	return nil
-}
-
-// move is ApplyTransfer, but leaves b half changed on an error. Each step reads
-// what the one before wrote: sender and recipient may be the same account.
-func (r *Rules) move(b Balances, t *types.Transfer) error {
-	b[t.Sender] -= int64(t.Amount + t.Fee)
-	if left := b[t.Sender]; left < -int64(r.CreditLimit) {
+	sender, recipient := b.of(t.Sender), b.of(t.Recipient)
+	toItself := t.Sender == t.Recipient // then each step starts from what the one before left
+	sender -= int64(t.Amount + t.Fee)
+	if sender < -int64(r.CreditLimit) {
 		return fmt.Errorf("%w: %d would be left after amount %d and fee %d, the limit is -%d",
-			ErrInsufficient, left, t.Amount, t.Fee, r.CreditLimit)
+			ErrInsufficient, sender, t.Amount, t.Fee, r.CreditLimit)
 	}
-	b[t.Recipient] += int64(t.Amount)
-	if sum := b[t.Recipient]; sum > types.MaxAmount {
-		return fmt.Errorf("%w: %d with amount %d", ErrBalanceLimit, sum, t.Amount)
+	if toItself {
+		recipient = sender
 	}
-	if err := r.checkMinBalance("sender", b[t.Sender]); err != nil {
+	recipient += int64(t.Amount)
+	if recipient > types.MaxAmount {
+		return fmt.Errorf("%w: %d with amount %d", ErrBalanceLimit, recipient, t.Amount)
+	}
+	if toItself {
+		sender = recipient
+	}
+	if err := r.checkMinBalance("sender", sender); err != nil {
 		return err
 	}
-	return r.checkMinBalance("recipient", b[t.Recipient])
+	if err := r.checkMinBalance("recipient", recipient); err != nil {
+		return err
+	}
+	b[t.Sender], b[t.Recipient] = sender, recipient
+	return nil
 }
 
 func (r *Rules) checkMinBalance(whose string, balance int64) error {

@@ -162,7 +162,11 @@ func TestCCTVVectors(t *testing.T) {
 	}
 	var triples []triple
 	for _, c := range cases {
-		triples = append(triples, triple{fmt.Sprint(c.Flags), c.Key, []byte(c.Message), c.Signature, true, false})
+		// ZIP-215 hashes the key and the point as they were sent. Where a vector
+		// hashed another encoding of them, it is valid only if the hash does not
+		// matter, because the key that it multiplies vanishes.
+		valid := !slices.Contains(c.Flags, "reencoded_k") || slices.Contains(c.Flags, "low_order_A")
+		triples = append(triples, triple{fmt.Sprint(c.Flags), c.Key, []byte(c.Message), c.Signature, valid, false})
 	}
 	checkTriples(t, triples)
 	for len(triples) > 0 { // small batches take another way through the library
@@ -191,9 +195,10 @@ func TestWycheproofVectors(t *testing.T) {
 	var triples []triple
 	for _, group := range file.TestGroups {
 		for _, c := range group.Tests {
-			// ZIP-215 accepts more than the labels do only for keys and points of
-			// mixed order or other encodings, of which this file has none.
-			triples = append(triples, triple{fmt.Sprint(c.ID, c.Comment), group.PublicKey.Key, c.Message, c.Signature, c.Result == "valid", false})
+			// The labels are those of RFC 8032. In case 151 the point is the neutral
+			// element with the sign of x set, an encoding that ZIP-215 decodes.
+			valid := c.Result == "valid" || c.ID == 151
+			triples = append(triples, triple{fmt.Sprint(c.ID, " ", c.Comment), group.PublicKey.Key, c.Message, c.Signature, valid, false})
 		}
 	}
 	if len(triples) != 151 {
@@ -356,7 +361,7 @@ func TestGoldenSignatures(t *testing.T) {
 			Amount: g.Amount, Fee: g.Fee, Expiry: g.Expiry, Salt: g.Salt, Memo: string(g.Memo),
 		}
 		if got := rules.SigningMessage([]byte("x"), &transfer); !bytes.Equal(got, append([]byte("x"), g.Message...)) {
-			t.Errorf("%d: message is x and\n%x, not\n%x", i, got[1:], g.Message)
+			t.Errorf("%d: message is x and\n%v, not\n%v", i, hexBytes(got[1:]), g.Message)
 		}
 		if len(g.Message) > maxSignedMessage {
 			t.Errorf("%d: message has %d bytes, more than %d", i, len(g.Message), maxSignedMessage)
@@ -396,13 +401,13 @@ func signedTransfers(t testing.TB, rules *Rules, n int) []types.Transfer {
 
 func TestVerifySignaturesNamesTheFirst(t *testing.T) {
 	rules := &Rules{Signatures: true}
-	good := signedTransfers(t, rules, 2*maxBatch+10)
+	good := signedTransfers(t, rules, maxBatch+10)
 	for _, n := range []int{0, 1, 2, fewKeys, fewKeys + 1, maxBatch, maxBatch + 1, len(good)} {
 		if err := rules.VerifySignatures(good[:n], nil); err != nil {
 			t.Fatalf("%d good ones: %v", n, err)
 		}
 	}
-	for _, at := range [][]int{{0}, {1, 3}, {maxBatch - 1}, {maxBatch, maxBatch + 5}, {5, 2 * maxBatch}, {len(good) - 1}} {
+	for _, at := range [][]int{{0}, {1, 3}, {maxBatch - 1}, {maxBatch, maxBatch + 5}, {5, maxBatch + 2}, {len(good) - 1}} {
 		ts := slices.Clone(good)
 		for _, i := range at {
 			ts[i].Amount++
@@ -453,21 +458,5 @@ func TestNetworkWithoutSignatures(t *testing.T) {
 	rules.Sign(&ts[3], ed25519.NewKeyFromSeed(make([]byte, 32)))
 	if err := rules.VerifySignatures(ts, nil); err != nil {
 		t.Error(err)
-	}
-}
-
-func BenchmarkVerifySignatures(b *testing.B) {
-	rules := &Rules{Signatures: true}
-	ts := signedTransfers(b, rules, 5000)
-	for _, n := range []int{1, 10, 50, 100, 1000, 5000} {
-		b.Run(fmt.Sprintf("transfers=%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := rules.VerifySignatures(ts[:n], nil); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*b.N), "ns/signature")
-		})
 	}
 }
