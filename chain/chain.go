@@ -70,6 +70,7 @@ type Manager struct {
 	pool      *mempool.Pool
 	seq       uint64          // of the next pending transfer
 	stale     []uint64        // pending records to delete with the next commit
+	held      []heldBlock     // too new yet
 	arrivals  []mempool.Entry // pooled since the writer began; nil when none is at work
 	frozen    *sharedView     // what readers see during a long reorganisation
 	closed    bool
@@ -142,13 +143,18 @@ func (m *Manager) load() (ledger, error) {
 }
 
 // Close waits for what is under way and refuses everything after with ErrClosed.
-func (m *Manager) Close() {
+// Its error is one of the disk, and nothing is lost by it.
+func (m *Manager) Close() error {
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
 	m.intake.running.Wait()
 	m.writer.Lock() // whoever held it is done
-	m.writer.Unlock()
+	defer m.writer.Unlock()
+	batch := m.store.NewBatch()
+	defer batch.Close()
+	m.deleteStale(batch)
+	return batch.Commit()
 }
 
 // closing tells whether Close has been called.

@@ -155,6 +155,7 @@ func TestInvalidAfterSeveralBatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer s.Close()
 		if name := f.Name(s.Tip.Hash); name != "a4" {
 			t.Errorf("a reader sees %s", name)
 		}
@@ -175,7 +176,9 @@ func TestInvalidAfterSeveralBatches(t *testing.T) {
 func TestClosed(t *testing.T) {
 	f := newFixture(t, nil)
 	f.Add("a1", chaintest.Genesis, chaintest.Spec{})
-	f.Manager.Close()
+	if err := f.Manager.Close(); err != nil {
+		f.t.Error(err)
+	}
 	if err := f.add("a1"); !errors.Is(err, chain.ErrClosed) {
 		t.Errorf("AddBlocks: %v", err)
 	}

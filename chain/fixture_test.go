@@ -86,7 +86,9 @@ func (f *fixture) stop() {
 	if f.store == nil {
 		return
 	}
-	f.Manager.Close()
+	if err := f.Manager.Close(); err != nil {
+		f.t.Error(err)
+	}
 	if err := f.store.Close(); err != nil {
 		f.t.Error(err)
 	}
@@ -109,6 +111,9 @@ func (f *fixture) reopen(fs *vfs.MemFS) {
 	}
 	f.start(s)
 }
+
+// State returns the builder's state after the named block.
+func (f *fixture) State(name string) consensus.State { return f.Builder.State(name) }
 
 // add hands the named blocks over in one run.
 func (f *fixture) add(names ...string) error {

@@ -31,7 +31,8 @@ func TestMostWorkWins(t *testing.T) {
 	f.wantTip("a2") // across restarts too
 	f.mustAdd("b3")
 	f.wantTip("b3")
-	f.mustAdd("a1", "a2", "b1", "b2", "b3") // known, all of them
+	f.mustAdd("a1", "a2") // known, all of them
+	f.mustAdd("b1", "b2", "b3")
 	f.wantTip("b3")
 }
 

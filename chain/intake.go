@@ -172,7 +172,7 @@ func (s *submission) look(at *Snapshot, rules *consensus.Rules, balances consens
 		return false, err
 	}
 	if used {
-		if err := rules.CheckReplay(t, at.Tip.Height+1, loc.Height); err != nil {
+		if err := consensus.CheckReplay(t, rules.TxLifetime, at.Tip.Height+1, loc.Height); err != nil {
 			return false, err
 		}
 	}

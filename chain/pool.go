@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"cairn/consensus"
 	"cairn/mempool"
 	"cairn/store"
 	"cairn/types"
@@ -60,8 +61,12 @@ func (m *Manager) publish(w *work) {
 	defer m.mu.Unlock()
 	next := w.ledger.tip.Height + 1
 	m.discard(m.pool.Expire(next)...)
-	for account, balance := range w.spent {
-		m.discard(m.pool.Cover(account, balance)...)
+	if !w.undone {
+		// After a reorganisation, what paid for a transfer may be pending again:
+		// then it stays.
+		for account, balance := range w.spent {
+			m.discard(m.pool.Cover(account, balance)...)
+		}
 	}
 	for _, e := range returned {
 		evicted, replaced, err := m.pool.Restore(e, next)
@@ -143,7 +148,7 @@ func (m *Manager) loadPending() error {
 		if err != nil {
 			return err
 		}
-		if mined && m.rules.CheckReplay(&transfers[i], m.tip.Height+1, loc.Height) != nil {
+		if mined && consensus.CheckReplay(&transfers[i], m.rules.TxLifetime, m.tip.Height+1, loc.Height) != nil {
 			m.discard(e)
 			continue
 		}

@@ -64,7 +64,8 @@ func (m *Manager) fill(body *consensus.Body) error {
 	m.mu.Unlock()
 	for _, e := range pool.Select(room, func(e *mempool.Entry) error {
 		t := e.Transfer
-		if failure != nil || reward+t.Fee > types.MaxAmount {
+		sum, err := consensus.AddFee(reward, t.Fee)
+		if failure != nil || err != nil {
 			return errUnfit
 		}
 		ok, err := m.fits(body.Height, t, balances)
@@ -74,7 +75,7 @@ func (m *Manager) fill(body *consensus.Body) error {
 		if !ok {
 			return errUnfit
 		}
-		reward += t.Fee
+		reward = sum
 		return nil
 	}) {
 		block.Transfers = append(block.Transfers, *e.Transfer)
@@ -94,7 +95,7 @@ func (m *Manager) fits(height uint32, t *types.Transfer, balances consensus.Bala
 		return false, nil
 	}
 	loc, used, err := m.store.SaltLoc(t.Sender, t.Salt)
-	if err != nil || used && m.rules.CheckReplay(t, height, loc.Height) != nil {
+	if err != nil || used && consensus.CheckReplay(t, m.rules.TxLifetime, height, loc.Height) != nil {
 		return false, err
 	}
 	for _, a := range []types.Account{t.Sender, t.Recipient} {

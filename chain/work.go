@@ -31,7 +31,7 @@ type work struct {
 	returned map[saltKey]mempool.Entry
 	nextSeq  uint64
 	// mined are the ids of pending transfers that applied blocks hold, or whose
-	// salt they hold; spent the lowered balances, which the pool has to cover.
+	// salt they hold; spent the balances that fell, which the pool has to cover.
 	mined []types.Hash
 	spent map[types.Account]int64
 }
@@ -184,7 +184,9 @@ func (w *work) apply(state consensus.State, stored bool, body *consensus.Body) e
 	w.batch.PutBest(state.Height, state.Hash)
 	for _, change := range changes {
 		w.batch.PutAccount(change.Account, change.After)
-		w.noteBalance(change.Account, change.Before, change.After)
+		if _, noted := w.spent[change.Account]; noted || change.After < change.Before {
+			w.spent[change.Account] = change.After
+		}
 	}
 	past, nodes := w.ledger.history.Append(state.HistoryLeaf().Sum())
 	for _, n := range nodes {
@@ -192,13 +194,6 @@ func (w *work) apply(state consensus.State, stored bool, body *consensus.Body) e
 	}
 	w.ledger = ledger{state, tree, past}
 	return nil
-}
-
-// noteBalance remembers the latest balance of an account that had more.
-func (w *work) noteBalance(a types.Account, from, to int64) {
-	if _, noted := w.spent[a]; noted || to < from {
-		w.spent[a] = to
-	}
 }
 
 // checkSalts refuses a transfer whose sender and salt an earlier block of this
@@ -214,7 +209,7 @@ func (w *work) checkSalts(s consensus.State, body *consensus.Body) (overwritten 
 		if !found {
 			continue
 		}
-		if err := w.m.rules.CheckReplay(t, s.Height, loc.Height); err != nil {
+		if err := consensus.CheckReplay(t, w.m.rules.TxLifetime, s.Height, loc.Height); err != nil {
 			return nil, blockError(s, fmt.Errorf("transfer %d: %w", i, err))
 		}
 		overwritten = append(overwritten, store.OverwrittenSalt{Sender: t.Sender, Salt: t.Salt, Loc: loc})
@@ -326,7 +321,6 @@ func (w *work) undo() error {
 	}
 	for _, change := range undo.Changes {
 		w.batch.PutAccount(change.Account, change.Before)
-		w.noteBalance(change.Account, change.After, change.Before)
 	}
 	w.batch.DeleteUndo(tip.Height, tip.Hash)
 	w.batch.DeleteBest(tip.Height)
