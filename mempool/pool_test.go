@@ -103,14 +103,14 @@ func TestAddRefuses(t *testing.T) {
 		e.ID = e.Transfer.ID()
 		return e
 	}
-	first := pay(1, 1, "a", "b", 40, 20)
+	first := with(pay(1, 1, "a", "b", 40, 20), func(t *types.Transfer) { t.Memo = "memo" })
 	for _, c := range []struct {
 		name string
 		e    Entry
 		want error
 	}{
 		{"the same again", first, ErrKnown},
-		{"same salt, same fee", pay(2, 1, "a", "c", 40, 20), ErrConflict},
+		{"same salt, same fee, higher rate", pay(2, 1, "a", "c", 40, 20), ErrConflict},
 		{"same salt, lower fee", pay(2, 1, "a", "c", 40, 19), ErrConflict},
 		{"same salt, higher fee, lower rate", with(pay(2, 1, "a", "c", 40, 21),
 			func(t *types.Transfer) { t.Memo = "twenty bytes of memo" }), ErrConflict},
@@ -222,6 +222,25 @@ func TestFullPoolPutsOutAsManyBytesAsNeeded(t *testing.T) {
 		t.Errorf("evicted %v, %v", seqs(evicted), err)
 	}
 	wantSeqs(t, "after the refusal", bestSeqs(p), 4, 5, 7)
+}
+
+func TestReplacementThatNeedsRoom(t *testing.T) {
+	small := memory(pay(1, 1, "a", "b", 1, 10).Transfer)
+	p := New(testRules(t), Limits{Bytes: 3 * small})
+	mustAdd(t, p, pay(1, 1, "a", "b", 1, 2), pay(2, 2, "a", "b", 1, 1), pay(3, 3, "a", "b", 1, 900))
+	long := pay(4, 2, "a", "b", 1, 800)
+	long.Transfer.Memo = string(make([]byte, 255))
+	long.ID = long.Transfer.ID()
+	evicted, replaced, err := p.Add(long, 10, rich)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSeqs(t, "replaced, though it is the cheapest", seqs(replaced), 2)
+	wantSeqs(t, "evicted", seqs(evicted), 1)
+	wantSeqs(t, "after", bestSeqs(p), 3, 4)
+	if want := 2*small + 256; p.Bytes() != want {
+		t.Errorf("%d bytes, want %d", p.Bytes(), want)
+	}
 }
 
 func TestExpire(t *testing.T) {

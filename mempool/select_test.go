@@ -121,7 +121,41 @@ func TestSnapshotStaysAsItWas(t *testing.T) {
 	}
 }
 
-// TestSelectNeverStops checks that a selection applies from first to last, and
+func TestSelectDoesNotRetryWhatNoLongerFits(t *testing.T) {
+	rules := testRules(t)
+	p := New(rules, Limits{})
+	mustRestore(t, p, pay(1, 1, "b", "c", 5, 5), pay(2, 2, "a", "b", 10, 1))
+	room := pay(1, 1, "b", "c", 5, 5).Transfer.Size()
+	chosen := p.Snapshot().Select(2*room-1, ledger(rules, consensus.Balances{"a": 100}))
+	wantSeqs(t, "chosen", seqs(chosen), 2)
+}
+
+func TestSelectGivesUpOnlyAfterManyMisfits(t *testing.T) {
+	size := pay(1, 1, "a", "b", 1, 900).Transfer.Size()
+	for _, c := range []struct {
+		long int // that come between one short transfer and the next
+		want []uint64
+	}{
+		{maxMisfits - 1, []uint64{1_000_000, 2_000_000, 3_000_000}},
+		{maxMisfits, []uint64{1_000_000}},
+	} {
+		p := New(testRules(t), Limits{})
+		for i := range uint64(3) {
+			mustRestore(t, p, pay((i+1)*1_000_000, (i+1)*1_000_000, "a", "b", 1, 3000-i*1000))
+			for j := range uint64(c.long) {
+				e := pay(i*10_000+j, i*10_000+j, "a", "b", 1, 0)
+				e.Transfer.Memo = string(make([]byte, 255))
+				e.Transfer.Fee = (2500 - i*1000) * uint64(e.Transfer.Size()) / uint64(size)
+				e.ID = e.Transfer.ID()
+				mustRestore(t, p, e)
+			}
+		}
+		chosen := p.Snapshot().Select(3*size, func(*Entry) error { return nil })
+		wantSeqs(t, fmt.Sprint(c.long, " long ones between"), seqs(chosen), c.want...)
+	}
+}
+
+// TestSelectIsValidAndComplete checks that a selection applies from first to last, and
 // that nothing which was left behind could be appended to it.
 func TestSelectIsValidAndComplete(t *testing.T) {
 	rules := testRules(t)

@@ -151,6 +151,13 @@ func (w *twin) compare(t *rapid.T, p *Pool) {
 			t.Fatalf("outgoing of %s is %d, the twin says %d", a, got, want)
 		}
 	}
+	senders := map[types.Account]bool{}
+	for _, e := range w.list {
+		senders[e.Transfer.Sender] = true
+	}
+	if len(p.outgoing) > len(senders) {
+		t.Fatalf("sums for %d senders, the twin has %d", len(p.outgoing), len(senders))
+	}
 	for name, n := range map[string]int{
 		"by id": p.byID.Len(), "by sender": p.bySender.Len(), "by expiry": p.byExpiry.Len(),
 	} {
