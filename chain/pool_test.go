@@ -10,6 +10,7 @@ import (
 	"cairn/chain/chaintest"
 	"cairn/consensus"
 	"cairn/mempool"
+	"cairn/store"
 	"cairn/types"
 )
 
@@ -189,5 +190,29 @@ func TestConcurrentUse(t *testing.T) {
 	defer s.Close()
 	if balance, err := s.Account("y"); err != nil || balance != callers*each {
 		t.Errorf("y holds %d %v", balance, err)
+	}
+}
+
+// The same blocks from many callers at once, as from many neighbours.
+func TestSameBlocksAtOnce(t *testing.T) {
+	f := newFixture(t, nil)
+	f.Chain("a", chaintest.Genesis, 20, chaintest.Spec{})
+	f.Chain("b", chaintest.Genesis, 21, chaintest.Spec{})
+	var wait sync.WaitGroup
+	for range 4 {
+		for _, run := range [][]*types.Block{f.Blocks(names("a", 1, 20)...), f.Blocks(names("b", 1, 21)...)} {
+			wait.Go(func() {
+				if err := f.AddBlocks(context.Background(), run); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wait.Wait()
+	f.wantTip("b21")
+	for _, name := range append(names("a", 1, 20), names("b", 1, 21)...) {
+		if _, status, err := f.Manager.State(f.Hash(name)); err != nil || status&store.Invalid != 0 || status&store.HaveBody == 0 {
+			t.Errorf("block %s has status %v %v", name, status, err)
+		}
 	}
 }

@@ -42,6 +42,10 @@ func (m *Manager) addRun(ctx context.Context, run []*candidate) error {
 		}
 		return nil
 	}
+	run, err := m.stillNew(run, p)
+	if len(run) == 0 || err != nil {
+		return err
+	}
 	if run[0].state.Previous == m.ledger.tip.Hash {
 		return m.switchTo(ctx, m.ledger.tip, run, p)
 	}
@@ -53,6 +57,24 @@ func (m *Manager) addRun(ctx context.Context, run []*candidate) error {
 }
 
 func heavier(a, b consensus.State) bool { return a.Work.Cmp(b.Work) > 0 }
+
+// stillNew leaves out the front of a run that another caller brought while this
+// one waited for the writer lock.
+func (m *Manager) stillNew(run []*candidate, p *pipeline) ([]*candidate, error) {
+	for ; len(run) > 0; run = run[1:] {
+		_, status, err := m.store.State(run[0].state.Hash)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return run, nil
+		case err != nil:
+			return nil, err
+		case status&store.Invalid != 0:
+			return nil, blockError(run[0].state, ErrInvalid)
+		}
+		_, _ = p.take(run[0]) // keeps the pipeline going
+	}
+	return nil, nil
+}
 
 // storeBranch stores blocks beside the best chain and returns the last one that
 // it stored. A faulty body ends the run.
