@@ -57,8 +57,15 @@ type download struct {
 
 // worker is one stream of calls to a neighbour.
 type worker struct {
-	peer  *peer
+	*holder
 	moved time.Time // when it last took or brought blocks
+}
+
+// holder is a neighbour that may have the blocks.
+type holder struct {
+	peer    *peer
+	claimed bool // it claimed this chain: a block that it has not is its fault
+	end     int  // it has none from here on; guarded by download.mu
 }
 
 func newDownload(s *Syncer, first uint32, hashes []types.Hash) *download {
@@ -78,17 +85,19 @@ func newDownload(s *Syncer, first uint32, hashes []types.Hash) *download {
 
 func costOf(size int) int64 { return 2 * int64(size) }
 
-// serve starts fetching from peers. The result is sent when all of them have
-// ended: why those did that failed.
-func (d *download) serve(ctx context.Context, peers []*peer) <-chan map[*peer]error {
+// serve starts fetching from peers, those that claim to have the blocks and
+// others. The result is sent when all of them have ended: why those did that
+// failed.
+func (d *download) serve(ctx context.Context, peers map[*peer]bool) <-chan map[*peer]error {
 	var mu sync.Mutex
 	failures := make(map[*peer]error)
 	var workers sync.WaitGroup
-	for _, p := range peers {
+	for p, claimed := range peers {
+		h := &holder{peer: p, claimed: claimed, end: len(d.hashes)}
 		workers.Go(func() {
 			g, ctx := errgroup.WithContext(ctx)
 			for range streams {
-				g.Go(func() error { return d.work(ctx, &worker{peer: p}) })
+				g.Go(func() error { return d.work(ctx, &worker{holder: h}) })
 			}
 			if err := g.Wait(); err != nil {
 				mu.Lock()
@@ -124,14 +133,14 @@ func (d *download) work(ctx context.Context, w *worker) error {
 	}
 }
 
-// take waits for blocks to fetch; none when all are here.
+// take waits for blocks to fetch; none when all are here that w may have.
 func (d *download) take(ctx context.Context, w *worker) (from, to int, err error) {
 	patience := time.NewTicker(d.s.limits.reassign)
 	defer patience.Stop()
 	for {
 		d.mu.Lock()
 		from, to = d.assign(w)
-		all, changed := d.next == len(d.hashes), d.changed
+		all, changed := d.next >= w.end, d.changed
 		d.mu.Unlock()
 		if from < to || all {
 			return from, to, nil
@@ -155,15 +164,15 @@ func (d *download) assign(w *worker) (from, to int) {
 	guess := costOf(int(d.average))
 	room := d.room() - int64(d.outstanding)*guess
 	most := min(maxBlocks, max(1, callBytes/d.average))
-	if from < len(d.hashes) && (room >= max(guess, d.cost[from]) || d.starving(from)) {
-		for n := min(most, max(1, room/guess)); n > 0 && to < len(d.hashes) && d.isFree(to); n-- {
+	if from < w.end && (room >= max(guess, d.cost[from]) || d.starving(from)) {
+		for n := min(most, max(1, room/guess)); n > 0 && to < w.end && d.isFree(to); n-- {
 			d.owner[to] = w
 			d.outstanding++
 			to++
 		}
 	} else if stuck := d.stuck(w); stuck != nil {
 		from, to = d.next, d.next
-		for n := most; n > 0 && to < len(d.hashes) && d.owner[to] == stuck; n-- {
+		for n := most; n > 0 && to < w.end && d.owner[to] == stuck; n-- {
 			d.owner[to] = w
 			to++
 		}
@@ -231,7 +240,7 @@ func (d *download) fetch(ctx context.Context, w *worker, from, to int) error {
 			return err
 		}
 		if size == 0 {
-			return fail(Withheld, "shows the header of block %d (%v) and does not have the block", d.height(i), d.hashes[i])
+			return d.absent(w.holder, i)
 		}
 		wanted, admitted := d.admit(i, size)
 		if !wanted {
@@ -253,6 +262,17 @@ func (d *download) fetch(ctx context.Context, w *worker, from, to int) error {
 }
 
 func (d *download) height(i int) uint32 { return d.first + uint32(i) }
+
+// absent notes that a neighbour does not have block i, nor, then, what follows.
+func (d *download) absent(h *holder, i int) error {
+	if h.claimed {
+		return fail(Withheld, "shows the header of block %d (%v) and does not have the block", d.height(i), d.hashes[i])
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h.end = min(h.end, i)
+	return nil
+}
 
 // admit counts the memory for block i before it is read.
 func (d *download) admit(i, size int) (wanted, admitted bool) {

@@ -71,7 +71,13 @@ func (n *network) clock() time.Time { return time.Unix(int64(n.rules.Time)+100_0
 // host makes handler answer at http://name.
 func (n *network) host(name string, handler http.Handler) (address string) {
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	var answering sync.WaitGroup
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answering.Add(1)
+		defer answering.Done()
+		handler.ServeHTTP(w, r)
+	})
+	server := &http.Server{Handler: counted, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	done := make(chan struct{})
 	go func() {
 		server.Serve(l)
@@ -83,6 +89,7 @@ func (n *network) host(name string, handler http.Handler) (address string) {
 	n.t.Cleanup(func() {
 		server.Close()
 		<-done
+		answering.Wait()
 	})
 	return "http://" + name
 }

@@ -89,7 +89,7 @@ func (s *Syncer) validate(b *branch, headers *headerReader) error {
 		state, err := rules.ValidateHeader(b.tip, h, now)
 		switch {
 		case errors.Is(err, consensus.ErrTooNew):
-			b.tooNew = fmt.Errorf("its block %d is too new: %w", b.tip.Height+1, err)
+			b.tooNew = fmt.Errorf("its chain was taken up to block %d; the next is not valid yet: %w", b.tip.Height, err)
 			return nil
 		case err != nil:
 			b.fault = fail(Invalid, "block %d (%v): %v", b.tip.Height+1, h.Hash(), err)

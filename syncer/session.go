@@ -37,10 +37,10 @@ type session struct {
 type peer struct {
 	*source
 	claim  claim
-	usable bool // it answered for this network, and nothing has failed since
+	usable bool   // it answered for this network, and nothing has failed since
+	group  *group // nil for one that claims no more work than this node has
 	word   string
 	detail string
-	note   string // why its chain was not taken whole, though nobody is to blame
 }
 
 // fail settles what came of a neighbour: the first failure stays.
@@ -67,6 +67,7 @@ type group struct {
 	asked   int // members that were asked
 	reading bool
 	shown   bool // the headers showed the claim to be true
+	tooNew  error
 }
 
 // candidate is a branch that may become the best chain.
@@ -159,6 +160,7 @@ func (v *session) onClaim(ctx context.Context, p *peer, c claim, err error) {
 		v.groups[c] = g
 	}
 	g.members = append(g.members, p)
+	p.group = g
 	v.readNext(ctx, g)
 }
 
@@ -204,11 +206,7 @@ func (v *session) onBranch(g *group, p *peer, b *branch, err error) {
 		p.blame(b.fault)
 	}
 	g.shown = b.fault == nil && (b.tooNew != nil || b.more || b.contains(p.claim.Height, p.claim.Hash))
-	if b.tooNew != nil {
-		for _, member := range g.members {
-			member.note = "; " + b.tooNew.Error()
-		}
-	}
+	g.tooNew = b.tooNew
 	v.ready = append(v.ready, &candidate{b, p, g})
 }
 
@@ -308,13 +306,10 @@ func (v *session) fetch(ctx context.Context, c *candidate) error {
 	d := newDownload(v.s, first, hashes)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	failures := d.serve(ctx, v.usable())
+	failures := d.serve(ctx, v.usable(c))
 	err = d.drain(ctx, func(blocks []*types.Block) error { return v.add(ctx, blocks) })
 	cancel()
 	for p, failed := range <-failures {
-		if wordOf(failed) == Withheld && p != c.by && !slices.Contains(c.group.members, p) {
-			continue // it never said that it had them
-		}
 		p.fail(failed)
 	}
 	if tip := v.s.chain.Tip(); tip.Hash != before.Hash && c.contains(tip.Height, tip.Hash) {
@@ -323,12 +318,13 @@ func (v *session) fetch(ctx context.Context, c *candidate) error {
 	return err
 }
 
-// usable returns the neighbours that may have blocks.
-func (v *session) usable() []*peer {
-	var peers []*peer
+// usable returns the neighbours that may have a candidate's blocks, and whether
+// they said so.
+func (v *session) usable(c *candidate) map[*peer]bool {
+	peers := make(map[*peer]bool)
 	for _, p := range v.peers {
 		if p.usable {
-			peers = append(peers, p)
+			peers[p] = p == c.by || p.group == c.group
 		}
 	}
 	return peers
@@ -369,10 +365,12 @@ func (v *session) standingOf(p *peer) (word, detail string) {
 		return Same, fmt.Sprintf("it has the same chain, of height %d", tip.Height)
 	case v.onChain(p.claim) && p.claim.Work.Cmp(v.start.Work) > 0:
 		return Adopted, fmt.Sprintf("its chain, of height %d, is this node's now", p.claim.Height)
+	case p.group != nil && p.group.tooNew != nil:
+		return NotHeavier, p.group.tooNew.Error()
 	case p.claim.Work == tip.Work:
 		return NotHeavier, fmt.Sprintf("its chain has as much work as this node's, %v; this node keeps its own", tip.Work)
 	}
-	return NotHeavier, fmt.Sprintf("its chain has work %v, this node's has %v%s", p.claim.Work, tip.Work, p.note)
+	return NotHeavier, fmt.Sprintf("its chain has work %v, this node's has %v", p.claim.Work, tip.Work)
 }
 
 // onChain tells whether a claim's tip is on the best chain.

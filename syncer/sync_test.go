@@ -66,8 +66,9 @@ func TestForkByWork(t *testing.T) {
 	long.wantTip("f40")
 }
 
-//	genesis ─ c1 ─ c2 ┬ a1 ─ a2
-//	                  └ b1 ─ b2
+// genesis ─ c1 ─ c2 ┬ a1 ─ a2
+//
+//	└ b1 ─ b2
 func TestTieKeepsOwn(t *testing.T) {
 	n := newNetwork(t, nil)
 	n.Chain("c", chaintest.Genesis, 2, chaintest.Spec{})
