@@ -1,0 +1,101 @@
+package node
+
+import (
+	"fmt"
+	"log/slog"
+
+	"cairn/mempool"
+)
+
+// Config is everything that an operator can choose. The zero value is not
+// usable: start from Default. The command's flags, CAIRN_… variables and
+// configuration file bind to these fields; the text behind each flag is in
+// cmd/cairn, the meaning is here.
+type Config struct {
+	// Host is the address on which the node listens, a name or an IP address;
+	// "0.0.0.0" or "::" is every address of the machine. Off loopback the calls
+	// that change the node need its token. Default: 127.0.0.1.
+	Host string
+
+	// Port is the TCP port; 0 takes a free one. Default: 5000.
+	Port uint16
+
+	// Data is the node's directory: one node, one network. It is made when it
+	// does not exist. Default: cairn/NETWORK-PORT in the user's data directory
+	// (DefaultData).
+	Data string
+
+	// Network is a genesis file, or "dev" for the network that is built in.
+	// Default: the network that the directory holds; dev where it holds none.
+	Network string
+
+	// Ephemeral keeps everything in memory and forgets it at the end; Data is
+	// not used. Default: false.
+	Ephemeral bool
+
+	// Mine makes the node search for blocks all the time, on one thread.
+	// Without it, it mines when it is asked to. Default: false.
+	Mine bool
+
+	// RewardTo is the account that is paid for the blocks mined here. Default:
+	// the node's own address where accounts are names; nobody where they are
+	// keys, and then this node does not mine.
+	RewardTo string
+
+	// Open lets anyone who can reach the node mine, register neighbours and
+	// sync, without a token: for a classroom. Default: false.
+	Open bool
+
+	// AllowHosts are further names under which the node may be addressed, as a
+	// proxy or a DNS name in front of it needs: a request for any other name is
+	// refused, so that no web page can reach the node through a name of its own.
+	// Loopback, Host, the machine's name and the address that a connection came
+	// to are always allowed. Who names a host expects others to reach the node,
+	// so that it asks for its token then as it does off loopback. Default: none.
+	AllowHosts []string
+
+	// MaxConnections is how many connections are served at once; more wait to
+	// be accepted. Default: 1024.
+	MaxConnections int
+
+	// Pool bounds the transfers that wait for a block. Default: 500,000
+	// transfers, 256 MiB.
+	Pool mempool.Limits
+
+	// CacheBytes is the memory for the database's block cache. Default: 64 MiB.
+	CacheBytes int64
+
+	// Version is what the node says it is, on /readyz and in metrics.
+	// Default: "devel".
+	Version string
+
+	// Log receives what happens. Default: discarded.
+	Log *slog.Logger
+}
+
+// Default returns the configuration of a node that was told nothing.
+func Default() Config {
+	return Config{
+		Host:           "127.0.0.1",
+		Port:           5000,
+		MaxConnections: 1024,
+		Pool:           mempool.Limits{Transfers: 500_000, Bytes: 256 << 20},
+		CacheBytes:     64 << 20,
+		Version:        "devel",
+		Log:            slog.New(slog.DiscardHandler),
+	}
+}
+
+// check refuses what would not work, before anything is opened.
+func (c *Config) check() error {
+	if c.MaxConnections < 1 {
+		return fmt.Errorf("max-connections is %d: with less than 1 nobody could reach the node", c.MaxConnections)
+	}
+	if c.Pool.Transfers < 1 {
+		return fmt.Errorf("pool-transfers is %d: with less than 1 no transfer could wait for a block", c.Pool.Transfers)
+	}
+	if c.Ephemeral && c.Data != "" {
+		return fmt.Errorf("an ephemeral node keeps nothing: leave out either --ephemeral or --data %s", c.Data)
+	}
+	return nil
+}
