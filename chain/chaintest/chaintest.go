@@ -29,11 +29,10 @@ type Builder struct {
 
 // node is a block with the state after it.
 type node struct {
-	block    *types.Block
-	state    consensus.State
-	balances consensus.Balances // all accounts
-	tree     accounts.Tree
-	history  history.Range
+	block   *types.Block
+	state   consensus.State
+	tree    accounts.Tree // all of it in memory, shared with the parent's
+	history history.Range
 }
 
 // Spec says how a block differs from an empty one, a block interval after its
@@ -58,10 +57,9 @@ const Miner types.Account = "miner"
 func New(rules *consensus.Rules) *Builder {
 	b := &Builder{Rules: rules, blocks: make(map[string]*node)}
 	genesis := &node{
-		block:    rules.Genesis(),
-		state:    rules.GenesisState(),
-		balances: make(consensus.Balances),
-		tree:     accounts.New(nil),
+		block: rules.Genesis(),
+		state: rules.GenesisState(),
+		tree:  accounts.New(nil),
 	}
 	genesis.apply(rules.GenesisBalances())
 	genesis.history, _ = genesis.history.Append(genesis.state.HistoryLeaf().Sum())
@@ -69,11 +67,10 @@ func New(rules *consensus.Rules) *Builder {
 	return b
 }
 
-// apply enters changes into the balances and the tree.
+// apply enters changes into the tree.
 func (n *node) apply(changes []consensus.Change) {
 	var leaves []accounts.Leaf
 	for _, c := range changes {
-		n.balances[c.Account] = c.After
 		leaves = append(leaves, accounts.Leaf{Key: accounts.KeyOf(c.Account), Balance: c.After})
 	}
 	n.tree = must(n.tree.Update(leaves))
@@ -87,10 +84,7 @@ func (b *Builder) Add(name, parent string, spec Spec) *types.Block {
 	if b.blocks[name] != nil {
 		panic("chaintest: two blocks named " + name)
 	}
-	n := &node{block: b.draft(p, spec), balances: make(consensus.Balances)}
-	for a, balance := range p.balances {
-		n.balances[a] = balance
-	}
+	n := &node{block: b.draft(p, spec)}
 	n.seal(b.Rules, p, spec)
 	mine(&n.block.Header)
 	if spec.Tamper != nil {
@@ -148,7 +142,7 @@ func (n *node) seal(rules *consensus.Rules, p *node, spec Spec) {
 	body := &consensus.Body{Block: n.block, Height: p.state.Height + 1, IDs: ids, Size: n.block.Size()}
 	touched := make(consensus.Balances)
 	for _, a := range consensus.Touched(n.block) {
-		touched[a] = n.balances[a]
+		touched[a] = p.balance(a)
 	}
 	changes, err := rules.ApplyBody(touched, body)
 	if err != nil && spec.Spoil == nil {
@@ -190,7 +184,9 @@ func (b *Builder) Hash(name string) types.Hash { return b.node(name).block.Heade
 func (b *Builder) State(name string) consensus.State { return b.node(name).state }
 
 // Balance returns the balance of an account after the block of that name.
-func (b *Builder) Balance(name string, a types.Account) int64 { return b.node(name).balances[a] }
+func (b *Builder) Balance(name string, a types.Account) int64 { return b.node(name).balance(a) }
+
+func (n *node) balance(a types.Account) int64 { return must(n.tree.Get(accounts.KeyOf(a))) }
 
 // Name returns the name of a block, or its hash where it has none here.
 func (b *Builder) Name(hash types.Hash) string {
