@@ -1,0 +1,134 @@
+// Package api serves a node over HTTP: the five classic calls, the node's
+// status, health and metrics, a page to try the calls, and the endpoints at which
+// neighbours sync. docs/api.md describes every call.
+//
+// A handler decodes and bounds what it was sent, asks one of the packages below,
+// and writes the answer; it holds no rule. Which error becomes which status is
+// decided in one place, problemOf. Whatever is wrong with a request is found
+// before anything changes.
+//
+// # Limits
+//
+// Handlers bound what they read (64 KiB, 30 s) and give a client 30 s for each
+// 32 KiB of an answer, whatever the server's own timeouts. The server around
+// them needs a ReadHeaderTimeout, an IdleTimeout, MaxHeaderBytes and a limit on
+// connections. It must have no handler timeout: a search for a block takes as
+// long as it takes, and ends when its client leaves.
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"cairn/chain"
+	"cairn/consensus"
+	"cairn/miner"
+	"cairn/store"
+	"cairn/syncer"
+	"cairn/types"
+)
+
+// Config is what New is made of. Chain, Miner and Syncer are required.
+type Config struct {
+	Chain  *chain.Manager
+	Miner  *miner.Miner
+	Syncer *syncer.Syncer
+	Store  *store.Store
+
+	// NodeAddress is paid for the blocks that are mined here; empty: nobody is.
+	NodeAddress types.Account
+	// Token is asked for by what changes the node, wherever others can reach it;
+	// empty: nobody has one, and only this machine may.
+	Token string
+	// Open lifts the token.
+	Open bool
+	// Loopback says that the listener is bound to a loopback address.
+	Loopback bool
+	// AllowedHosts are the names and addresses besides loopback under which the
+	// node may be addressed, without ports.
+	AllowedHosts []string
+	// Version is what the program says it is.
+	Version string
+	// Log gets faults of the node's own; nil: nothing is logged.
+	Log *slog.Logger
+}
+
+// server is what the handlers share.
+type server struct {
+	chain   *chain.Manager
+	rules   *consensus.Rules
+	miner   *miner.Miner
+	syncer  *syncer.Syncer
+	address string // text of the node's address; empty when there is none
+	version string
+	started time.Time
+	stall   time.Duration // stallTime, but for tests
+	guard   guard
+	metrics *metrics
+	log     *slog.Logger
+}
+
+// New returns the handler of everything that a node serves.
+func New(cfg Config) http.Handler {
+	s := &server{
+		chain:   cfg.Chain,
+		rules:   cfg.Chain.Rules(),
+		miner:   cfg.Miner,
+		syncer:  cfg.Syncer,
+		version: cfg.Version,
+		started: time.Now(),
+		stall:   stallTime,
+		guard:   newGuard(&cfg),
+		log:     cfg.Log,
+	}
+	if cfg.NodeAddress != "" {
+		s.address = s.rules.FormatAccount(cfg.NodeAddress)
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.metrics = newMetrics(s)
+
+	mux := http.NewServeMux()
+	for path, rt := range s.routes() {
+		rt.name = path
+		mux.Handle(path, s.handle(rt))
+	}
+	for path, asset := range pageAssets() {
+		mux.Handle(path, s.handle(route{name: "page", method: http.MethodGet, serve: asset.serve}))
+	}
+	neighbours := s.syncer.Handler()
+	mux.Handle("/sync/", s.wrap("/sync/", func(w *response, r *http.Request) error {
+		neighbours.ServeHTTP(w, r)
+		return nil
+	}))
+	mux.Handle("/", s.wrap("other", func(_ *response, r *http.Request) error {
+		return fmt.Errorf("%w: %s", errNoSuchURL, quote(r.URL.Path))
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/") { // a request to a proxy, which the mux answers in its own way
+			r.URL.Path = "/" + r.URL.Path
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// routes is the list of what is served, by path, but for the page and what
+// neighbours ask for.
+func (s *server) routes() map[string]route {
+	const get, post = http.MethodGet, http.MethodPost
+	return map[string]route{
+		"/create-transaction": {method: post, changes: true, serve: s.createTransaction},
+		"/mine":               {method: get, changes: true, guarded: true, serve: s.mine},
+		"/chain":              {method: get, serve: s.getChain},
+		"/register-node":      {method: post, changes: true, guarded: true, serve: s.registerNode},
+		"/sync-chain":         {method: get, changes: true, guarded: true, serve: s.syncChain},
+		"/v1/status":          {method: get, serve: s.status},
+		"/healthz":            {method: get, serve: s.healthy},
+		"/readyz":             {method: get, serve: s.ready},
+		"/metrics":            {method: get, serve: s.metrics.serve},
+	}
+}

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cairn/api/client"
+	"cairn/consensus"
+)
+
+func TestStatus(t *testing.T) {
+	n := newNode(t, nodeConfig{})
+	n.mine()
+	n.post("/create-transaction", `{"sender":"a","recipient":"b","amount":1}`)
+	n.post("/register-node", `{"address":"http://a.example"}`)
+	a := n.get("/v1/status")
+	got := decode[client.Status](a)
+	tip := n.chain.Tip()
+	if got.Pool.Bytes <= 0 || got.Uptime < 0 {
+		t.Errorf("pool %+v, uptime %d", got.Pool, got.Uptime)
+	}
+	got.Pool.Bytes, got.Uptime = 0, 0
+	want := client.Status{
+		Network: "dev", ChainID: consensus.Dev().ChainID(), Height: 1, Tip: tip.Hash, Work: tip.Work.String(), Time: tip.Time,
+		Pool: client.PoolStatus{Transfers: 1}, Neighbours: 1, Version: "v1.2.3-test", NodeAddress: n.address,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	if ct := a.header.Get("Content-Type"); ct != "application/json" {
+		t.Errorf("content type %q", ct)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	n := newNode(t, nodeConfig{})
+	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n"} {
+		a := n.get(path)
+		if a.status != 200 || a.body != want || a.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: %d %q %v", path, a.status, a.body, a.header)
+		}
+		if got := a.header.Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s: Cache-Control %q", path, got)
+		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	n := newNode(t, nodeConfig{})
+	n.mine()
+	n.post("/create-transaction", `{"sender":"a","recipient":"b","amount":1}`)
+	n.post("/create-transaction", `{"sender":"a"}`)
+	for _, path := range []string{"/random1", "/random2", "/page.css", "/sync/1/tip"} {
+		n.get(path)
+	}
+	text := n.get("/metrics").body
+	for _, line := range []string{
+		"cairn_chain_height 1", "cairn_pool_transfers 1", "cairn_neighbours 0",
+		`cairn_http_requests_total{route="/mine",status="200"} 1`,
+		`cairn_http_requests_total{route="/create-transaction",status="201"} 1`,
+		`cairn_http_requests_total{route="/create-transaction",status="422"} 1`,
+		`cairn_http_requests_total{route="other",status="404"} 2`,
+		`cairn_http_requests_total{route="page",status="200"} 1`,
+		`cairn_http_requests_total{route="/sync/",status="200"} 1`,
+		`cairn_http_requests_running{route="/metrics"} 1`,
+		`cairn_http_requests_running{route="/mine"} 0`,
+		`cairn_http_request_duration_seconds_count{route="/mine"} 1`,
+		"go_goroutines ", "process_open_fds ",
+	} {
+		if !strings.Contains(text, "\n"+line) {
+			t.Errorf("no line %q", line)
+		}
+	}
+	for _, line := range []string{`cairn_chain_work [1-9]`, `cairn_chain_tip_time_seconds 1\.\d+e\+09`, `cairn_pool_bytes [1-9]`,
+		`cairn_build_info\{go="go[^"]+",network="dev",version="v1.2.3-test"\} 1`} {
+		if !regexp.MustCompile(`(?m)^` + line).MatchString(text) {
+			t.Errorf("no line like %s", line)
+		}
+	}
+	if strings.Contains(text, "random") {
+		t.Error("what clients ask for became a label")
+	}
+}
+
+func TestWorkFloat(t *testing.T) {
+	if got := workFloat(consensus.Work{3}); got != 3 {
+		t.Errorf("3 became %v", got)
+	}
+	if got := workFloat(consensus.Work{0, 1, 0, 1}); got != 0x1p192+0x1p64 {
+		t.Errorf("2^192 + 2^64 became %v", got)
+	}
+}

@@ -1,0 +1,143 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+
+	"cairn/chain"
+)
+
+// part is a run of blocks of the best chain.
+type part struct {
+	from  uint32 // height of the first
+	limit uint32 // the most blocks
+}
+
+// wholeChain is longer than any chain but one of 2^32 blocks.
+var wholeChain = part{limit: math.MaxUint32}
+
+// parsePart reads the query of GET /chain.
+func parsePart(query string) (part, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return part{}, refuse(http.StatusBadRequest, "the query of the URL cannot be read (%v); it is like ?from=10&limit=5", err)
+	}
+	p := wholeChain
+	for key, given := range values {
+		var target *uint32
+		switch key {
+		case "from":
+			target = &p.from
+		case "limit":
+			target = &p.limit
+		default:
+			return part{}, invalid("there is no parameter %s here; the parameters are from and limit", quote(key))
+		}
+		n, err := strconv.ParseUint(given[0], 10, 32)
+		if err != nil || len(given) > 1 {
+			return part{}, invalid("%s is %s; it should be one whole number from 0 to %d", key, quoteAll(given), uint32(math.MaxUint32))
+		}
+		*target = uint32(n)
+	}
+	return p, nil
+}
+
+func quoteAll(values []string) string {
+	if len(values) == 1 {
+		return quote(values[0])
+	}
+	return "there " + strconv.Itoa(len(values)) + " times"
+}
+
+// buffers are reused: a server that streams chains would otherwise make garbage
+// as fast as it sends.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxKept is the most bytes of a buffer that is kept for reuse: one that held a
+// huge block is let go.
+const maxKept = 1 << 20
+
+// streamChain answers with head, which is an object up to a value, the blocks of
+// a part as an array, and the object's end. It holds one block at a time, and
+// sees the chain as it was when it began.
+func (s *server) streamChain(w *response, head string, p part) (err error) {
+	snapshot, err := s.chain.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snapshot.Close()
+	buffer := buffers.Get().(*bytes.Buffer)
+	buffer.Reset()
+	defer func() {
+		if buffer.Cap() <= maxKept {
+			buffers.Put(buffer)
+		}
+	}()
+	buffer.WriteString(head)
+	buffer.WriteByte('[')
+	end := min(uint64(p.from)+uint64(p.limit), uint64(snapshot.Tip.Height)+1)
+	for height := uint64(p.from); height < end; height++ {
+		if height > uint64(p.from) {
+			buffer.WriteByte(',')
+		}
+		if err := s.bufferBlock(buffer, snapshot, uint32(height)); err != nil {
+			return err
+		}
+		if buffer.Len() >= pieceSize {
+			if err := writeBody(w, http.StatusOK, buffer.Bytes()); err != nil {
+				return err
+			}
+			buffer.Reset()
+		}
+	}
+	buffer.WriteString("]}\n")
+	return writeBody(w, http.StatusOK, buffer.Bytes())
+}
+
+func (s *server) bufferBlock(buffer *bytes.Buffer, snapshot *chain.Snapshot, height uint32) error {
+	hash, err := snapshot.BestHash(height)
+	if err != nil {
+		return err
+	}
+	block, err := snapshot.Block(height, hash)
+	if err != nil {
+		return err
+	}
+	buffer.Write(appendBlock(buffer.AvailableBuffer(), s.rules, height, block))
+	return nil
+}
+
+// marshal returns the JSON of v as it is served: without HTML escapes.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// writeJSON answers with the JSON of v.
+func writeJSON(w *response, status int, v any) error {
+	body, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeBody(w, status, append(body, '\n'))
+}
+
+// writeBody answers with JSON, or continues an answer that has begun.
+func writeBody(w *response, status int, body []byte) error {
+	if w.status == 0 {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+	}
+	_, err := w.Write(body)
+	return err
+}
