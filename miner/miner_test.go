@@ -14,6 +14,7 @@ import (
 	"cairn/chain"
 	"cairn/chain/chaintest"
 	"cairn/consensus"
+	"cairn/miner/sha256d"
 	"cairn/store"
 	"cairn/types"
 )
@@ -135,7 +136,13 @@ func TestSearchEndsWithItsTemplate(t *testing.T) {
 
 func TestSearchEndsWithTheTip(t *testing.T) {
 	m := start(t, hard, "miner")
-	other := chaintest.New(m.chain.Rules()).Add("other", chaintest.Genesis, chaintest.Spec{})
+	other, err := m.chain.Template("other", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, _ := consensus.CompactToTarget(other.Header.Bits)
+	header := other.Header.Encode()
+	other.Header.Nonce, _ = sha256d.Search(&header, target, 0, 1<<31)
 	type result struct {
 		block *types.Block
 		err   error
