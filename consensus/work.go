@@ -101,19 +101,15 @@ func (t Target) String() string { return fmt.Sprintf("%016x%016x%016x%016x", t[3
 // bytes. It returns ErrCompact where they stand for a number that is negative,
 // zero or over 256 bits, or for one that has a shorter form.
 func CompactToTarget(compact uint32) (Target, error) {
-	size, mantissa := int(compact>>24), uint64(compact&0xffffff)
-	t := Target{mantissa}
-	switch {
-	case mantissa == 0:
-		return Target{}, fmt.Errorf("%w: %08x", ErrCompact, compact)
-	case size <= 3:
-		shiftRight(t[:], 8*(3-size))
-	case bits.Len64(mantissa)+8*(size-3) > 256:
-		return Target{}, fmt.Errorf("%w: %08x", ErrCompact, compact)
-	default:
+	size := int(compact >> 24)
+	t := Target{uint64(compact & 0xffffff)}
+	if size > 3 {
 		shiftLeft(t[:], 8*(size-3))
+	} else {
+		shiftRight(t[:], 8*(3-size))
 	}
-	// The sign bit is never set in the shortest form of a target.
+	// The shortest form has no sign, and is that of another number where the
+	// shift lost something.
 	if t == (Target{}) || TargetToCompact(t) != compact {
 		return Target{}, fmt.Errorf("%w: %08x", ErrCompact, compact)
 	}
