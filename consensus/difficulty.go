@@ -74,11 +74,9 @@ func (r *Rules) NextBase(parent State, time uint32) uint32 {
 	return TargetToCompact(scale(base, spacing-interval, r.HalfLife, r.easiest))
 }
 
-// relief returns how many steps of relief a block at time has on parent.
+// relief returns how many steps of relief a block at time has on parent. At a
+// fixed difficulty they lead nowhere, since the base is the easiest.
 func (r *Rules) relief(parent State, time uint32) int64 {
-	if r.HalfLife == 0 {
-		return 0
-	}
 	return elapsed(parent, time) / (reliefIntervals * int64(r.BlockInterval))
 }
 
