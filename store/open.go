@@ -3,10 +3,12 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 
 	"cairn/consensus"
@@ -162,7 +164,10 @@ func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
 	defer cache.Unref() // the database holds its own reference
 	options := s.pebbleOptions()
 	options.Cache = cache
-	options.ReadOnly = readOnly
+	if readOnly {
+		options.ReadOnly = true
+		options.FS = unlockedFS{options.FS}
+	}
 	db, err := pebble.Open(s.dir.file(name), options)
 	if err == nil {
 		s.db, s.reader = db, db
@@ -170,6 +175,13 @@ func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
 	}
 	return err
 }
+
+// unlockedFS spares a database that is opened read-only Pebble's own lock, for
+// which a file would be made. The directory's is held.
+type unlockedFS struct{ vfs.FS }
+
+// Lock implements vfs.FS.
+func (unlockedFS) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // closePebble closes the database. After a failure it cannot be closed.
 func (s *Store) closePebble() error {
