@@ -453,6 +453,57 @@ func TestOneOfTwoIsBad(t *testing.T) {
 	}
 }
 
+// Neighbours that claim the same are read one after the other until one shows
+// what all of them claim.
+func TestSameClaim(t *testing.T) {
+	for word, spoil := range map[string]func(s *stranger){
+		Lying:     func(s *stranger) { s.headers = s.headers[:7] },
+		Invalid:   func(s *stranger) { s.headers[7].Time = 1 },
+		Malformed: func(s *stranger) { s.headers = s.headers[7:] },
+		Slow:      func(s *stranger) { s.onHeaders = hang },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNetwork(t, nil)
+			blocks := n.Chain("a", chaintest.Genesis, 10, chaintest.Spec{})
+			bad, good := n.stranger(blocks...), n.stranger(blocks...)
+			spoil(bad)
+			good.onTip = func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(time.Second) // the other is asked first
+				good.serveTip(w, r)
+			}
+			node := n.node()
+			node.register(n.host("bad", bad), n.host("good", good))
+			node.wantSync(true, word, Adopted)
+			node.wantTip("a10")
+		})
+	}
+}
+
+// Headers that come just fast enough to be progress still have to come to an end.
+func TestSlowHeaders(t *testing.T) {
+	result, _, took := meet(t, func(n *network, s *stranger) {
+		for _, b := range n.onTop("a10", n.Add("bad", "a10", chaintest.Spec{}), 40_000) {
+			s.headers = append(s.headers, b.Header)
+		}
+		s.claim.Height = uint32(len(s.headers))
+		s.claim.Work[3] = 1
+		s.onHeaders = func(w http.ResponseWriter, r *http.Request) {
+			b := record(s.serveHeaders, r)
+			for len(b) > 0 {
+				part := b[:min(len(b), 8<<10)]
+				if _, err := w.Write(part); err != nil {
+					return
+				}
+				b = b[len(part):]
+				time.Sleep(time.Second)
+			}
+		}
+	})
+	if result.Result != Slow || took != defaultLimits().headers {
+		t.Errorf("%v after %v", result, took)
+	}
+}
+
 // One who takes blocks on and never brings them holds nobody up for long, and
 // one who is slow to answer at all holds up the answer, but not the chain.
 func TestStalled(t *testing.T) {

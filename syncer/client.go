@@ -23,6 +23,8 @@ type limits struct {
 	// and then is none.
 	stall time.Duration
 	least int
+	// headers is how long a round of headers may take in all.
+	headers time.Duration
 	// busyWait is how long to wait after an answer of 503, and busyTries how
 	// often a call is tried in all.
 	busyWait  time.Duration
@@ -43,7 +45,8 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		stall:     30 * time.Second,
-		least:     512 << 10,
+		least:     128 << 10,
+		headers:   5 * time.Minute,
 		busyWait:  2 * time.Second,
 		busyTries: 3,
 		grace:     3 * time.Second,
@@ -196,7 +199,7 @@ func (s *source) failed(ctx context.Context, err error) error {
 	case errors.As(err, &already) || errors.As(err, &own):
 		return err
 	case errors.Is(err, errStall):
-		return fail(Slow, "made no progress for %v", s.limits.stall)
+		return fail(Slow, "nothing came, or too little, for %v", s.limits.stall)
 	case errors.Is(err, errFormat):
 		return fail(Malformed, "%v", err)
 	}

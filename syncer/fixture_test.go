@@ -241,17 +241,51 @@ type stranger struct {
 	headers []types.Header // from height 1
 	blocks  map[types.Hash][]byte
 
-	// onTip, onHeaders and onBlocks replace an answer. each of them may call
-	// the stranger's own.
+	// onTip, onHeaders and onBlocks replace an answer. They may call the
+	// stranger's own.
 	onTip, onHeaders, onBlocks http.HandlerFunc
 
+	counter
+}
+
+// counter notes the paths that are asked for.
+type counter struct {
+	http.Handler
 	mu    sync.Mutex
-	calls []string // the paths that were asked for
+	calls []string
+}
+
+func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	c.calls = append(c.calls, r.URL.Path)
+	handler := c.Handler
+	c.mu.Unlock()
+	handler.ServeHTTP(w, r)
+}
+
+// set changes who answers.
+func (c *counter) set(h http.Handler) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Handler = h
+}
+
+// asked counts the calls of a path.
+func (c *counter) asked(path string) (count int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, call := range c.calls {
+		if call == path {
+			count++
+		}
+	}
+	return count
 }
 
 // stranger has the chain of blocks from height 1, and claims what it adds up to.
 func (n *network) stranger(blocks ...*types.Block) *stranger {
 	s := &stranger{blocks: make(map[types.Hash][]byte)}
+	s.Handler = http.HandlerFunc(s.answer)
 	s.claim = claim{Chain: n.rules.ChainID(), Hash: n.rules.ChainID(), Height: uint32(len(blocks))}
 	for _, b := range blocks {
 		hash := b.Header.Hash()
@@ -263,10 +297,7 @@ func (n *network) stranger(blocks ...*types.Block) *stranger {
 	return s
 }
 
-func (s *stranger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.calls = append(s.calls, r.URL.Path)
-	s.mu.Unlock()
+func (s *stranger) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", mediaType)
 	choose := func(other, own http.HandlerFunc) {
 		if other == nil {
@@ -284,18 +315,6 @@ func (s *stranger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
-}
-
-// asked counts the calls of a path.
-func (s *stranger) asked(path string) (count int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, call := range s.calls {
-		if call == path {
-			count++
-		}
-	}
-	return count
 }
 
 func (s *stranger) serveTip(w http.ResponseWriter, _ *http.Request) { w.Write(s.claim.append(nil)) }

@@ -20,7 +20,7 @@ const (
 	concurrent = 64
 	// writeSize is how many bytes a caller must take within the time of
 	// limits.stall.
-	writeSize = 512 << 10
+	writeSize = 128 << 10
 )
 
 // Handler serves this node's chain to its neighbours: everything below Path. An

@@ -40,9 +40,11 @@ func (b *branch) contains(height uint32, hash types.Hash) bool {
 // valid part before it is returned. An error is a *failure of the neighbour that
 // leaves nothing to go on with, or this node's own.
 func (s *Syncer) readBranch(ctx context.Context, src *source, locator []types.Hash, max int, earlier claim) (*branch, error) {
-	stream, err := src.headers(ctx, locator, max)
+	inTime, cancel := context.WithTimeoutCause(ctx, s.limits.headers, errStall)
+	defer cancel()
+	stream, err := src.headers(inTime, locator, max)
 	if err != nil {
-		return nil, err
+		return nil, src.failed(ctx, err)
 	}
 	defer stream.Close()
 	b := &branch{claim: stream.claim}
