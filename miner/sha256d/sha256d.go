@@ -16,7 +16,6 @@ import (
 	"encoding/binary"
 	"hash"
 
-	"cairn/consensus"
 	"cairn/types"
 )
 
@@ -38,20 +37,29 @@ type digest interface {
 
 // Search tries count nonces for an encoded header, beginning at start and going
 // on at 0 after the largest, and returns the first whose hash, read as a
-// little-endian integer, is at most target. The nonce that is in the header does
-// not matter. One call keeps one core busy and cannot be interrupted: a count of
+// little-endian integer, is at most target: 256 bits, whose first word is the
+// least significant. The nonce that is in the header does not matter. One call keeps one core busy and cannot be interrupted: a count of
 // a few thousand takes about a millisecond.
-func Search(header *[types.HeaderSize]byte, target consensus.Target, start, count uint32) (nonce uint32, found bool) {
+func Search(header *[types.HeaderSize]byte, target [4]uint64, start, count uint32) (nonce uint32, found bool) {
 	k := newKernel(header)
 	top := uint32(target[3] >> 32)
 	for i := range count {
 		nonce := start + i
 		// Nearly always the most significant word decides.
-		if sum := k.hash(nonce); binary.LittleEndian.Uint32(sum[28:]) <= top && target.Meets(types.Hash(sum)) {
+		if sum := k.hash(nonce); binary.LittleEndian.Uint32(sum[28:]) <= top && meets(sum, target) {
 			return nonce, true
 		}
 	}
 	return 0, false
+}
+
+func meets(sum []byte, target [4]uint64) bool {
+	for i := 3; i >= 0; i-- {
+		if word := binary.LittleEndian.Uint64(sum[8*i:]); word != target[i] {
+			return word < target[i]
+		}
+	}
+	return true
 }
 
 // kernel hashes one header with one nonce after another.
