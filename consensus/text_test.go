@@ -384,13 +384,13 @@ func TestAmountsRoundTrip(t *testing.T) {
 // FuzzParseAmount compares with exact fractions, where exponents are not so
 // large that those would take for ever.
 func FuzzParseAmount(f *testing.F) {
-	for _, seed := range []string{"3", "0.1", "-5", "1e-8", "0.30000000000000004", "90071992.54740991", "1e400", "12.5E+3", "01", "1e", ".5", "0.000000015"} {
+	for _, seed := range []string{"3", "0.1", "-5", "1e-8", "0.30000000000000004", "90071992.54740991", "1e400", "12.5E+3", "01", "1e", ".5", "0.000000015", "0 "} {
 		f.Add(seed, uint8(8))
 	}
 	f.Fuzz(func(t *testing.T, text string, decimals uint8) {
 		r := &Rules{Decimals: decimals % 9}
 		got, err := r.ParseAmount(text)
-		isNumber := json.Valid([]byte(text)) && strings.IndexAny(text, "-0123456789") == 0
+		isNumber := json.Valid([]byte(text)) && strings.IndexAny(text, "-0123456789") == 0 && strings.TrimSpace(text) == text
 		if !isNumber {
 			if !errors.Is(err, ErrAmountText) {
 				t.Fatalf("ParseAmount(%q) = %d, %v", text, got, err)
