@@ -20,7 +20,7 @@ import (
 // protocol by a program that shares nothing with this package.
 type vectors struct {
 	Leaves []struct {
-		Hash     string
+		Hash     types.Hash
 		Height   uint32
 		Time     uint32
 		NextBase uint32 `json:"next_base"`
@@ -71,7 +71,7 @@ func TestVectors(t *testing.T) {
 		}
 		l := v.Leaves[n]
 		work, _ := new(big.Int).SetString(l.Work, 10)
-		leaf := Leaf{Hash: types.Hash(unhex(t, l.Hash)), Height: l.Height, Time: l.Time, NextBase: l.NextBase}
+		leaf := Leaf{Hash: l.Hash, Height: l.Height, Time: l.Time, NextBase: l.NextBase}
 		work.FillBytes(leaf.Work[:])
 		slices.Reverse(leaf.Work[:])
 		sum := leaf.Sum()
