@@ -48,7 +48,7 @@ type Config struct {
 	Store      *store.Store
 	Log        *slog.Logger     // nothing is logged by default
 	Pool       mempool.Limits   // zero fields: mempool's defaults
-	TreeLeaves int              // accounts kept in memory; default 1,000,000, about 150 MB
+	TreeLeaves int              // accounts kept in memory at the most; default 400,000, about 100 MB
 	Now        func() time.Time // default time.Now
 }
 
@@ -95,7 +95,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.TreeLeaves == 0 {
-		cfg.TreeLeaves = 1_000_000
+		cfg.TreeLeaves = 400_000
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
