@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"cairn/internal/jsonobject"
 	"cairn/types"
@@ -81,7 +82,7 @@ func (r *Rules) readAll(o *jsonobject.Object) error {
 			err = f.check(r)
 		}
 		if err != nil {
-			return f.wrong("is %.100s%w", value, err)
+			return f.wrong("is %s%w", excerpt(string(value)), err)
 		}
 	}
 	return nil
@@ -92,10 +93,20 @@ func (r *Rules) checkAll() error {
 	for i := range fields {
 		f := &fields[i]
 		if err := f.check(r); err != nil {
-			return f.wrong("is %.100s%w", f.show(r), err)
+			return f.wrong("is %s%w", excerpt(f.show(r)), err)
 		}
 	}
 	return nil
+}
+
+// excerpt returns a value on one line, and not all of a long one.
+func excerpt(value string) string {
+	const most = 80
+	line := strings.Join(strings.Fields(value), " ")
+	if utf8.RuneCountInString(line) <= most {
+		return line
+	}
+	return fmt.Sprintf("%.*s…", most, line)
 }
 
 // errValue is what read and check return when the value itself says enough of
@@ -272,7 +283,7 @@ func readAllocations(r *Rules, value json.RawMessage) error {
 		}
 		amount, err := r.readAmount(o.Values[key])
 		if err != nil {
-			return fmt.Errorf(": %q has %.100s%w", key, o.Values[key], err)
+			return fmt.Errorf(": %q has %s%w", key, excerpt(string(o.Values[key])), err)
 		}
 		r.Allocations = append(r.Allocations, Allocation{account, amount})
 	}
@@ -309,13 +320,11 @@ func showAllocations(r *Rules) string {
 	if len(r.Allocations) == 0 {
 		return "{}"
 	}
-	var b strings.Builder
-	for i, a := range r.Allocations {
-		b.WriteString([]string{"{", ","}[min(i, 1)])
-		fmt.Fprintf(&b, "\n    %s: %s", quote(r.FormatAccount(a.Account)), quote(r.FormatAmount(a.Amount)))
+	var lines []string
+	for _, a := range r.Allocations {
+		lines = append(lines, fmt.Sprintf("\n    %s: %s", quote(r.FormatAccount(a.Account)), quote(r.FormatAmount(a.Amount))))
 	}
-	b.WriteString("\n  }")
-	return b.String()
+	return "{" + strings.Join(lines, ",") + "\n  }"
 }
 
 func encodeAllocations(b []byte, r *Rules) []byte {

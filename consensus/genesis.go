@@ -60,13 +60,11 @@ func fieldNames() string {
 // line for each field, in the order of the table. Amounts are written as text,
 // so that no tool rounds them.
 func (r *Rules) JSON() []byte {
-	var b strings.Builder
+	var lines []string
 	for i := range fields {
-		b.WriteString([]string{"{\n", ",\n"}[min(i, 1)])
-		fmt.Fprintf(&b, "  %q: %s", fields[i].name, fields[i].show(r))
+		lines = append(lines, fmt.Sprintf("\n  %q: %s", fields[i].name, fields[i].show(r)))
 	}
-	b.WriteString("\n}\n")
-	return []byte(b.String())
+	return []byte("{" + strings.Join(lines, ",") + "\n}\n")
 }
 
 // protocolNumber stands first in the encoding of the rules. A new rule is a new

@@ -285,6 +285,11 @@ func TestGenesisNamesTheField(t *testing.T) {
 	twice = bytes.Replace(twice, []byte(`{"a":1}`), []byte(`{"a":1,"\u0061":1}`), 1)
 	_, err = ParseGenesis(twice)
 	checkGenesisError(t, err, `duplicate key "a"`)
+	_, err = ParseGenesis(bytes.Replace(Dev().JSON(), []byte("null"), []byte("["+strings.Repeat("\n \"é\",", 99)+"1]"), 1))
+	checkGenesisError(t, err, `"credit_limit" is [ "é", "é",`, "…; it must be")
+	if strings.Contains(err.Error(), "\n") || len(err.Error()) > 500 {
+		t.Errorf("the error is not a line: %v", err)
+	}
 	for _, data := range []string{"", "null", "[]", string(Dev().JSON()) + "x", "\xff"} {
 		_, err := ParseGenesis([]byte(data))
 		checkGenesisError(t, err)
