@@ -132,7 +132,11 @@ func FuzzBlock(f *testing.F) {
 	for _, rules := range networks {
 		f.Add(validBody(rules).Encode(), uint32(1))
 	}
-	f.Add([]byte{}, uint32(0))
+	for _, c := range ruleCases {
+		n, _ := newCaseNode(f, &c)
+		raw, _ := c.build(n, testHeight)
+		f.Add(raw, uint32(testHeight))
+	}
 	f.Fuzz(func(t *testing.T, raw []byte, height uint32) {
 		b, err := types.DecodeBlock(raw)
 		if err != nil {

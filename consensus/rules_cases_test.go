@@ -300,7 +300,7 @@ func (c *ruleCase) buildReward(n *node, height int, ts []types.Transfer) types.R
 }
 
 // newCaseNode makes the network of a case, with a block at height 1.
-func newCaseNode(t *testing.T, c *ruleCase) (*node, *naive.Chain) {
+func newCaseNode(t testing.TB, c *ruleCase) (*node, *naive.Chain) {
 	t.Helper()
 	r := testRules(c.signatures)
 	apply(c.rules, &r)
@@ -318,7 +318,7 @@ func newCaseNode(t *testing.T, c *ruleCase) (*node, *naive.Chain) {
 	return n, dumb
 }
 
-func mustAdd(t *testing.T, n *node, dumb *naive.Chain, raw []byte, now uint64) {
+func mustAdd(t testing.TB, n *node, dumb *naive.Chain, raw []byte, now uint64) {
 	t.Helper()
 	if err := n.add(raw, now); err != nil {
 		t.Fatal(err)
