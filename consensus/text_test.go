@@ -304,23 +304,23 @@ func TestParseAmount(t *testing.T) {
 	for _, c := range []struct {
 		decimals uint8
 		text     string
-		want     string // in the error
+		want     string // in the error, which ends with a new line here
 	}{
 		{8, "-5", "-5 is negative"},
 		{8, "-0.000000001", "is negative"},
 		{8, "-1e99999999999", "is negative"},
-		{8, "0.30000000000000004", "0.30000000000000004 is finer than the 8 decimals of COIN; the nearest exact amount is 0.3"},
-		{8, "0.000000015", "nearest exact amount is 0.00000002"},
-		{8, "0.0000000149999", "nearest exact amount is 0.00000001"},
-		{8, "0.000000005", "nearest exact amount is 0.00000001"},
-		{8, "0.0000000049", "nearest exact amount is 0"},
-		{8, "0.0000000005", "nearest exact amount is 0"},
-		{8, "9e-99999999999999999999", "nearest exact amount is 0"},
-		{8, "0.999999999", "nearest exact amount is 1"},
-		{0, "1.5", "finer than the 0 decimals of COIN; the nearest exact amount is 2"},
-		{0, "123456789.4", "nearest exact amount is 123456789"},
-		{8, "90071992.547409914", "nearest exact amount is 90071992.54740991"},
-		{8, "90071992.547409919", "nearest exact amount is 90071992.54740991"}, // the largest
+		{8, "0.30000000000000004", "0.30000000000000004 is finer than the 8 decimals of COIN; the nearest exact amount is 0.3\n"},
+		{8, "0.000000015", "nearest exact amount is 0.00000002\n"},
+		{8, "0.0000000149999", "nearest exact amount is 0.00000001\n"},
+		{8, "0.000000005", "nearest exact amount is 0.00000001\n"},
+		{8, "0.0000000049", "nearest exact amount is 0\n"},
+		{8, "0.0000000005", "nearest exact amount is 0\n"},
+		{8, "9e-99999999999999999999", "nearest exact amount is 0\n"},
+		{8, "0.999999999", "nearest exact amount is 1\n"},
+		{0, "1.5", "finer than the 0 decimals of COIN; the nearest exact amount is 2\n"},
+		{0, "123456789.4", "nearest exact amount is 123456789\n"},
+		{8, "90071992.547409914", "nearest exact amount is 90071992.54740991\n"},
+		{8, "90071992.547409919", "nearest exact amount is 90071992.54740991\n"}, // the largest
 		{8, "90071992.54740992", "90071992.54740992 is more than the largest possible, 90071992.54740991"},
 		{8, "90071992.547409921", "more than the largest possible"},
 		{8, "99999999", "more than the largest possible"},
@@ -332,7 +332,7 @@ func TestParseAmount(t *testing.T) {
 	} {
 		r := textRules(t, "dev", c.decimals, false)
 		got, err := r.ParseAmount(c.text)
-		if !errors.Is(err, ErrAmountText) || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 300 {
+		if !errors.Is(err, ErrAmountText) || !strings.Contains(err.Error()+"\n", c.want) || len(err.Error()) > 300 {
 			t.Errorf("%d decimals: ParseAmount(%.60s) = %d, %v; want ErrAmountText with %q", c.decimals, c.text, got, err, c.want)
 		}
 	}
