@@ -3,6 +3,7 @@ package types
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 )
 
 const (
@@ -45,8 +46,12 @@ func (r *Reward) Size() int {
 	return 4 + 1 + 36 + 1 + 5 + len(r.Extra) + 4 + 1 + 8 + 1 + len(r.Recipient) + 8 + 1 + 34 + 4
 }
 
-// Append appends the encoding to b.
+// Append appends the encoding to b. It panics on more than MaxExtra bytes of the
+// miner's own: no decoder would take them, so making such a reward is a bug.
 func (r *Reward) Append(b []byte) []byte {
+	if len(r.Extra) > MaxExtra {
+		panic(fmt.Sprintf("types: a reward with %d bytes of the miner's own; the most is %d", len(r.Extra), MaxExtra))
+	}
 	b = binary.LittleEndian.AppendUint32(b, rewardVersion)
 	b = append(b, 1) // one input, which spends nothing
 	b = append(b, nullOutpoint[:]...)
