@@ -15,7 +15,7 @@ import (
 type Batch struct {
 	store *Store
 	batch *pebble.Batch
-	lost  bool // Pebble still holds the batch, and will for ever
+	lost  bool // Pebble may hold the batch for ever
 	key   [keyRoom]byte
 	value []byte
 }
@@ -30,21 +30,9 @@ func (s *Store) NewBatch() *Batch {
 // ErrFailed, the next Open may find the batch or not, and every later Commit
 // fails.
 func (b *Batch) Commit() error {
-	if err := b.store.failure.err(); err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() { done <- b.batch.Commit(pebble.Sync) }()
-	select {
-	case err := <-done:
-		if err == nil {
-			err = b.store.failure.err()
-		}
-		return err
-	case <-b.store.failure.done:
-		b.lost = true
-		return b.store.failure.err()
-	}
+	err := b.store.failure.run(func() error { return b.batch.Commit(pebble.Sync) })
+	b.lost = b.store.failure.err() != nil
+	return err
 }
 
 // Close releases the batch, committed or not.

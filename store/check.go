@@ -165,12 +165,15 @@ func (c *fileCheck) checkUnsummed(name string) error {
 	return err
 }
 
-// manifestInUse says whether Pebble will read this manifest: a file says so by
-// its name, "marker.manifest", a counter, and the manifest's own name.
+// manifestMarker begins the name of the file that says which manifest is in use;
+// then come a counter and the manifest's name.
+const manifestMarker = "marker.manifest."
+
+// manifestInUse says whether Pebble will read this manifest.
 func (c *fileCheck) manifestInUse(base string) bool {
 	var last string
 	for name := range c.sizes {
-		if strings.HasPrefix(name, dbName+"/marker.manifest.") {
+		if strings.HasPrefix(name, dbName+"/"+manifestMarker) {
 			last = max(last, name)
 		}
 	}
@@ -254,15 +257,4 @@ func (d directory) checkTable(name string) error {
 		err = errors.New(strings.TrimPrefix(err.Error(), "pebble: file 000000: "))
 	}
 	return errors.Join(err, table.Close())
-}
-
-// survive turns a panic into an error: Pebble has some for bytes that it does not
-// expect.
-func survive(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
-	}()
-	return f()
 }

@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -13,33 +15,55 @@ import (
 // failure remembers the first write that failed, and ends all writing. What
 // Pebble would do by itself after a failed write is of no use here: it returns
 // nil from a commit whose log it could not sync, may crash the process in the
-// next one, and writes a table that does not fit again and again. So a failure is
-// caught in the file system beneath, and Pebble never hears of it: the write that
-// failed, and every later one, waits for the process to end. Reads go on.
+// next one, and writes a table that does not fit again and again, even while it
+// opens. So a failure is caught in the file system beneath, and Pebble never
+// hears of it: the write that failed, and every later one, waits for the process
+// to end. Reads go on.
 type failure struct {
-	// armed is false while Pebble opens or closes its files: it does report errors
-	// then.
-	armed   atomic.Bool
 	once    sync.Once
-	first   error // written once, before done is closed
+	first   error // written before done is closed, and not again
 	done    chan struct{}
+	open    atomic.Bool // otherwise Open's or Close's caller gets the error
 	explain func(error) error
 	report  func(error)
 }
 
-// note records err if it is the first. While armed it then reports it, and does
-// not return.
+// note records err, and reports it, if it is the first. It does not return.
 func (f *failure) note(err error) {
 	f.once.Do(func() {
 		f.first = f.explain(err)
 		close(f.done)
-		if f.armed.Load() {
+		if f.open.Load() {
 			f.report(f.first)
 		}
 	})
-	if f.armed.Load() {
-		select {}
+	select {}
+}
+
+// run calls what makes Pebble write, until it returns or a write fails.
+func (f *failure) run(call func() error) error {
+	if err := f.err(); err != nil {
+		return err
 	}
+	returned := make(chan error, 1)
+	go func() { returned <- survive(call) }()
+	select {
+	case err := <-returned:
+		return err
+	case <-f.done:
+		return f.first
+	}
+}
+
+// survive turns a panic into an error. Pebble panics where it reads bytes that it
+// does not expect.
+func survive(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	return f()
 }
 
 // err returns the first failure, or nil.
@@ -85,9 +109,15 @@ type guardedFS struct {
 // Unwrap implements vfs.FS.
 func (g guardedFS) Unwrap() vfs.FS { return g.FS }
 
-// Create implements vfs.FS.
+// Create implements vfs.FS. The file that says by its name which manifest is in
+// use must not last when the manifest itself does not.
 func (g guardedFS) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
 	err = g.failure.guard(func() error {
+		if strings.HasPrefix(g.PathBase(name), manifestMarker) {
+			if err := syncDir(g.FS, g.PathDir(name)); err != nil {
+				return err
+			}
+		}
 		f, err = g.FS.Create(name, c)
 		return err
 	})
@@ -113,6 +143,9 @@ func (g guardedFS) OpenDir(name string) (vfs.File, error) {
 func (g guardedFS) Rename(old, name string) error {
 	return g.failure.guard(func() error { return g.FS.Rename(old, name) })
 }
+
+// Lock implements vfs.FS. The directory's lock is held, and one is enough.
+func (g guardedFS) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // Remove implements vfs.FS. A file that cannot be removed does no harm, but after
 // a failure none may be.

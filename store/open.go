@@ -3,12 +3,10 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 
 	"cairn/consensus"
@@ -108,15 +106,11 @@ func (d directory) inspect(mark marker) error {
 // ErrDamaged, unless the operating system refuses something.
 func (d directory) openReadOnly(mark marker) (s *Store, err error) {
 	s = newStore(d, Options{})
-	err = survive(func() error {
-		if err := s.openPebble(dbName, minCache, true); err != nil {
-			return err
+	if err = s.openPebble(dbName, minCache, true); err == nil {
+		if err = s.load(mark); err != nil {
+			err = errors.Join(err, s.closePebble())
 		}
-		if err := s.load(mark); err != nil {
-			return errors.Join(err, s.closePebble())
-		}
-		return nil
-	})
+	}
 	var system syscall.Errno
 	switch {
 	case err == nil:
@@ -144,6 +138,7 @@ func (d directory) open(mark marker, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.closePebble())
 	}
+	s.failure.open.Store(true)
 	return s, nil
 }
 
@@ -164,34 +159,15 @@ func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
 	defer cache.Unref() // the database holds its own reference
 	options := s.pebbleOptions()
 	options.Cache = cache
-	if readOnly {
-		options.ReadOnly = true
-		options.FS = unlockedFS{options.FS}
-	}
-	db, err := pebble.Open(s.dir.file(name), options)
-	if err == nil {
-		s.db, s.reader = db, db
-		s.failure.armed.Store(true)
-	}
-	return err
-}
-
-// unlockedFS spares a database that is opened read-only Pebble's own lock, for
-// which a file would be made. The directory's is held.
-type unlockedFS struct{ vfs.FS }
-
-// Lock implements vfs.FS.
-func (unlockedFS) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
-
-// closePebble closes the database. After a failure it cannot be closed.
-func (s *Store) closePebble() error {
-	if err := s.failure.err(); err != nil {
+	options.ReadOnly = readOnly
+	return s.failure.run(func() (err error) {
+		s.db, err = pebble.Open(s.dir.file(name), options)
+		s.reader = s.db
 		return err
-	}
-	s.failure.armed.Store(false)
-	err := s.db.Close()
-	return errors.Join(err, s.failure.err())
+	})
 }
+
+func (s *Store) closePebble() error { return s.failure.run(s.db.Close) }
 
 // load reads the rules, and checks that they are those of the marker and that
 // there is a chain.

@@ -101,14 +101,16 @@ func Open(dir string, o Options) (*Store, error) {
 	})
 }
 
-// Close ends the use of the directory. The Store must not be used any more. After
-// a failed write it returns ErrFailed and leaves the files as they are, for the
-// process to end.
+// Close ends the use of the directory: the Store must not be used any more. After
+// a failed write, also in Close itself, it returns ErrFailed; what the database
+// holds in memory is then not released.
 func (s *Store) Close() error {
-	if err := s.closePebble(); err != nil {
-		return err
+	s.failure.open.Store(false)
+	err := s.closePebble()
+	if err == nil {
+		err = s.dir.writeSums(closedFiles)
 	}
-	return errors.Join(s.dir.writeSums(closedFiles), s.lock.Close())
+	return errors.Join(err, s.lock.Close())
 }
 
 // Rules returns the rules of the network whose data this is.
