@@ -355,6 +355,23 @@ func TestLies(t *testing.T) {
 	}
 }
 
+// An answer that goes on after the blocks that were asked for is not taken for
+// one, though the blocks were good.
+func TestMoreThanAskedFor(t *testing.T) {
+	n := newNetwork(t, nil)
+	s := n.stranger(n.Chain("a", chaintest.Genesis, 300, chaintest.Spec{})...)
+	s.onBlocks = func(w http.ResponseWriter, r *http.Request) {
+		s.serveBlocks(w, r)
+		w.Write([]byte{0})
+	}
+	node := n.node()
+	node.register(n.host("stranger", s))
+	r, err := node.Sync(t.Context())
+	if err != nil || r.Neighbours[0].Result != Malformed {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // A chain without end: valid headers as many as anybody asks for. The bodies of
 // the first round have to come before there is a second one.
 func TestEndlessHeaders(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -244,7 +245,9 @@ func TestOverTCP(t *testing.T) {
 	mux.Handle("/some/path"+Path, http.StripPrefix("/some/path", a.Handler()))
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	secure := httptest.NewTLSServer(a.Handler())
+	secure := httptest.NewUnstartedServer(a.Handler())
+	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	secure.StartTLS()
 	defer secure.Close()
 	transport := newTransport()
 	defer transport.CloseIdleConnections()

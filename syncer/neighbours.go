@@ -85,8 +85,16 @@ func normalise(address string) (string, error) {
 	if err := checkParts(u, rest); err != nil {
 		return "", err
 	}
-	path := strings.TrimRight(u.EscapedPath(), "/")
-	return scheme + "://" + strings.ToLower(u.Host) + path, nil
+	// Taken from the text: what url.Parse has decoded could not be read again.
+	host, path := rest, ""
+	if i := strings.Index(rest, "/"); i >= 0 {
+		host, path = rest[:i], strings.TrimRight(rest[i:], "/")
+	}
+	name, zone, zoned := strings.Cut(host, "%25") // of an IPv6 address; its case counts
+	if zoned {
+		return scheme + "://" + strings.ToLower(name) + "%25" + zone + path, nil
+	}
+	return scheme + "://" + strings.ToLower(host) + path, nil
 }
 
 // checkParts refuses what a base URL has no use for.

@@ -14,6 +14,7 @@ func TestNormalise(t *testing.T) {
 		{"http://example.org/a/Node/", "http://example.org/a/Node"},
 		{"http://example.org/a%20b", "http://example.org/a%20b"},
 		{"http://[::1]:5000/", "http://[::1]:5000"},
+		{"http://[FE80::1%25Eth0]:5000/", "http://[fe80::1%25Eth0]:5000"},
 		{"http://teacher-pc:65535", "http://teacher-pc:65535"},
 	} {
 		got, err := normalise(c.address)

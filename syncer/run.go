@@ -2,9 +2,13 @@ package syncer
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"cairn/chain"
+	"cairn/store"
 )
 
 const (
@@ -21,17 +25,21 @@ type standing struct {
 	logged   string    // the last word that was logged
 }
 
-// Run asks the neighbours every few seconds until ctx ends, whose error it
-// returns; or until this node itself fails, which ends it with that error. A
-// neighbour that fails is asked more and more seldom. Only changes are logged.
+// Run asks the neighbours every few seconds until ctx ends, or this node stops
+// or can no longer write, and returns why. A neighbour that fails is asked more
+// and more seldom. Only changes are logged.
 func (s *Syncer) Run(ctx context.Context) error {
 	defer s.Close()
 	for {
 		if err := sleep(ctx, jitter(pollEvery)); err != nil {
 			return err
 		}
-		if _, err := s.sync(ctx, s.due); err != nil {
+		_, err := s.sync(ctx, s.due)
+		if ctx.Err() != nil || errors.Is(err, chain.ErrClosed) || errors.Is(err, store.ErrFailed) {
 			return err
+		}
+		if err != nil {
+			s.log.Error("sync with the neighbours", "error", err)
 		}
 	}
 }

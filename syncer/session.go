@@ -17,6 +17,9 @@ import (
 // lanes is how many neighbours' headers are read at a time.
 const lanes = 8
 
+// tellEvery is how often the log hears of a sync that takes long.
+const tellEvery = 10 * time.Second
+
 // session is one run of the sync routine. One goroutine, that of run, owns all
 // of it; those that wait for neighbours send what is to be done with the answer.
 type session struct {
@@ -25,7 +28,9 @@ type session struct {
 	peers   []*peer
 	groups  map[claim]*group
 	ready   []*candidate
-	changed bool // the chain became a neighbour's
+	changed bool  // the chain became a neighbour's
+	own     error // of this node's disk: it ends the session
+	told    time.Time
 
 	todo    chan func()
 	pending int // functions that todo will get
@@ -84,6 +89,7 @@ func newSession(s *Syncer, sources []*source) *session {
 		groups: make(map[claim]*group),
 		todo:   make(chan func(), len(sources)), // each has one at a time: nobody waits
 		lane:   make(chan struct{}, lanes),
+		told:   time.Now(),
 	}
 	for _, src := range sources {
 		v.peers = append(v.peers, &peer{source: src})
@@ -123,8 +129,8 @@ func (v *session) run(ctx context.Context) error {
 			settled = true
 		case <-ctx.Done():
 		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if ctx.Err() != nil || v.own != nil {
+			return cmp.Or(v.own, context.Cause(ctx))
 		}
 	}
 	return nil
@@ -199,7 +205,9 @@ func (v *session) firstRound(ctx context.Context, p *peer) (*branch, error) {
 
 func (v *session) onBranch(g *group, p *peer, b *branch, err error) {
 	if err != nil {
-		p.fail(err)
+		if p.fail(err); wordOf(err) == "" {
+			v.own = err
+		}
 		return
 	}
 	if b.fault != nil {
@@ -307,7 +315,10 @@ func (v *session) fetch(ctx context.Context, c *candidate) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failures := d.serve(ctx, v.usable(c))
-	err = d.drain(ctx, func(blocks []*types.Block) error { return v.add(ctx, blocks) })
+	err = d.drain(ctx, func(blocks []*types.Block) error {
+		v.tell(c)
+		return v.add(ctx, blocks)
+	})
 	cancel()
 	for p, failed := range <-failures {
 		p.fail(failed)
@@ -328,6 +339,14 @@ func (v *session) usable(c *candidate) map[*peer]bool {
 		}
 	}
 	return peers
+}
+
+// tell logs now and then how far a long way has come.
+func (v *session) tell(c *candidate) {
+	if time.Since(v.told) > tellEvery {
+		v.s.log.Info("catching up", "height", v.s.chain.Tip().Height, "of", c.claim.Height)
+		v.told = time.Now()
+	}
 }
 
 // add hands blocks to the chain and tells whose fault an error is.
