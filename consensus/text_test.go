@@ -325,6 +325,9 @@ func TestParseAmount(t *testing.T) {
 		{8, "90071992.547409921", "more than the largest possible"},
 		{8, "99999999", "more than the largest possible"},
 		{8, "1e400", "more than the largest possible"},
+		{8, "1e9223372036854775807", "more than the largest possible"},
+		{8, "1e-9223372036854775808", "nearest exact amount is 0\n"},
+		{8, "-" + strings.Repeat("9", 1<<20), "is negative"},
 		{8, "1e99999999999999999999", "more than the largest possible"},
 		{0, "9007199254740992", "more than the largest possible, 9007199254740991"},
 		{0, "18446744073709551617", "more than the largest possible"}, // 2^64 + 1
