@@ -1,0 +1,205 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+
+	"cairn/accounts"
+	"cairn/consensus"
+	"cairn/history"
+	"cairn/store"
+	"cairn/types"
+)
+
+// sideLedger is the state after a block beside the best chain, or after the block
+// of the best chain where a branch leaves it. The account tree is an immutable
+// value, so a branch has its own for free.
+type sideLedger struct {
+	state consensus.State
+	tree  accounts.Tree
+	past  history.Range
+	known bool // tree and past are those of this block
+	valid bool // no rule is broken from the fork up to this block
+
+	fork  uint32           // height of the block that the branch leaves from
+	up    *sideLedger      // of the block before; nil at the fork
+	salts map[saltKey]bool // of this block
+}
+
+// replaySide goes through the branches that leave the best chain at the block
+// that was replayed last.
+func (v *verifier) replaySide(fork types.Hash) error {
+	if len(v.side[fork]) == 0 {
+		return nil
+	}
+	type step struct {
+		block store.StateRecord
+		from  *sideLedger
+	}
+	var todo []step
+	push := func(from *sideLedger) {
+		for _, block := range v.side[from.state.Hash] {
+			todo = append(todo, step{block, from})
+		}
+	}
+	push(&sideLedger{
+		state: v.state, tree: v.tree, past: v.past, known: !v.unknown, valid: true, fork: v.state.Height,
+	})
+	for len(todo) > 0 {
+		next := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		after, err := v.sideBlock(next.block, next.from)
+		if err != nil {
+			return err
+		}
+		v.aside[next.block.Hash].visited = true
+		v.report.Side++
+		v.done++
+		push(after)
+	}
+	return nil
+}
+
+// sideBlock checks one block of a branch. The error is ours.
+func (v *verifier) sideBlock(stored store.StateRecord, from *sideLedger) (*sideLedger, error) {
+	key, height := store.StateKey(stored.Hash), from.state.Height+1
+	after := &sideLedger{state: stored.State, fork: from.fork, up: from}
+	switch stored.Status {
+	case store.Invalid:
+		// No body: it was refused before it was stored.
+		if err := v.bareState(from.state, stored.State); err != nil {
+			v.record(key, height, err)
+		}
+		return after, nil
+	case store.HaveBody, store.HaveBody | store.Applied, store.HaveBody | store.Invalid:
+	default:
+		v.record(key, height, fmt.Errorf("status %#02x, which no block beside the best chain has", stored.Status))
+	}
+	l := v.load(height, stored.Hash)
+	for _, err := range l.faults {
+		v.record(store.BodyKey(height, stored.Hash), height, err)
+	}
+	if l.header == nil {
+		return after, nil
+	}
+	state, err := v.rules.ValidateHeader(from.state, *l.header, anyTime)
+	if err != nil {
+		v.record(store.BodyKey(height, stored.Hash), height, err)
+		return after, nil
+	}
+	if after.state = state; state != stored.State {
+		v.record(key, height, fmt.Errorf("it is %+v, and by the block's header %+v", stored.State, state))
+	}
+	if l.body == nil || !from.known {
+		return after, nil
+	}
+	return after, v.sideBody(l, stored.Status, from, after)
+}
+
+// sideBody applies a block of a branch and compares the result with what is
+// remembered of it.
+func (v *verifier) sideBody(l *loaded, status store.Status, from, after *sideLedger) error {
+	rule, err := v.sideSalts(l.body, from, after)
+	if err != nil || rule == errUnknown {
+		return err
+	}
+	if rule == nil {
+		var tree accounts.Tree
+		if _, tree, rule, err = v.execute(from.tree, from.past, l.body); err != nil {
+			return err
+		}
+		after.tree, after.known = tree, rule == nil
+		after.past, _ = from.past.Append(after.state.HistoryLeaf().Sum())
+	}
+	after.valid = from.valid && rule == nil
+	key := store.StateKey(l.hash)
+	switch {
+	case status&store.Applied != 0 && !after.valid:
+		v.record(key, l.height, fmt.Errorf("it says that the block was applied, which breaks a rule: %w", rule))
+	case status&store.Invalid != 0 && after.valid:
+		v.record(key, l.height, errors.New("it says that the block is invalid, and no rule is broken"))
+	}
+	return nil
+}
+
+// bareState checks the state of a block whose body is not stored.
+func (v *verifier) bareState(parent, s consensus.State) error {
+	target, err := consensus.CompactToTarget(s.Bits)
+	if err != nil {
+		return err
+	}
+	if s.Time < parent.Time {
+		return fmt.Errorf("%w: %d, the parent's is %d", consensus.ErrTimeBeforeParent, s.Time, parent.Time)
+	}
+	if err := v.rules.CheckBits(parent, s.Time, s.Bits); err != nil {
+		return err
+	}
+	if !target.Meets(s.Hash) {
+		return fmt.Errorf("%w: %v is above %v", consensus.ErrProofOfWork, s.Hash, target)
+	}
+	want := s
+	want.Height, want.Base = parent.Height+1, v.rules.NextBase(parent, s.Time)
+	want.Work = parent.Work.Add(consensus.WorkOf(s.Bits))
+	if s != want {
+		return fmt.Errorf("it is %+v, and by its parent %+v", s, want)
+	}
+	return nil
+}
+
+// errUnknown says that a rule could not be checked, for a fault that has been
+// named.
+var errUnknown = errors.New("not known")
+
+// sideSalts checks that no transfer of a block repeats one of its branch within
+// the lifetime. It returns ErrReplay or errUnknown as rule; the error is ours.
+func (v *verifier) sideSalts(body *consensus.Body, from, after *sideLedger) (rule, err error) {
+	after.salts = make(map[saltKey]bool, len(body.Block.Transfers))
+	for i := range body.Block.Transfers {
+		t := &body.Block.Transfers[i]
+		key := saltKey{t.Sender, t.Salt}
+		after.salts[key] = true
+		earlier, found, err := v.lastUse(key, from)
+		if errors.Is(err, errUnknown) {
+			return errUnknown, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			continue
+		}
+		if rule := consensus.CheckReplay(t, v.rules.TxLifetime, body.Height, earlier); rule != nil {
+			return fmt.Errorf("transfer %d: %w", i, rule), nil
+		}
+	}
+	return nil, nil
+}
+
+// lastUse returns the height of the last block, on the branch down from a ledger,
+// that has a transfer of a sender and salt.
+func (v *verifier) lastUse(key saltKey, from *sideLedger) (height uint32, found bool, err error) {
+	for l := from; l.up != nil; l = l.up {
+		if l.salts[key] {
+			return l.state.Height, true, nil
+		}
+	}
+	at, found, err := v.view.SaltLoc(key.sender, key.salt)
+	for found && err == nil && at.Height > from.fork {
+		if int64(at.Height) >= int64(len(v.path)) {
+			return 0, false, errUnknown
+		}
+		var earlier store.Loc
+		earlier, found = v.overwrittenBy(at.Height, key)
+		if v.noUndo[at.Height] || found && !before(earlier, at) {
+			return 0, false, errUnknown
+		}
+		at = earlier
+	}
+	if errors.Is(err, store.ErrDamaged) {
+		err = errUnknown
+	}
+	return at.Height, found, err
+}
