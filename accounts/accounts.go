@@ -67,7 +67,8 @@ type Tree struct {
 	generation uint32 // counts updates
 }
 
-// New returns the empty tree.
+// New returns the empty tree. Only stubs are read, so r may be nil for a tree that
+// is never trimmed.
 func New(r Reader) Tree { return Tree{reader: r} }
 
 // Root returns the hash over all balances; zero for the empty tree.
@@ -112,7 +113,7 @@ func (t Tree) find(key Key, pass func(sibling *subtree)) (*Leaf, error) {
 }
 
 // expand reads the leaves of a stub, which is at a depth on the path of prefix.
-func (t *Tree) expand(stub *subtree, prefix Key, depth int) (subtree, error) {
+func (t Tree) expand(stub *subtree, prefix Key, depth int) (subtree, error) {
 	leaves, err := t.reader.Leaves(prefix, depth)
 	if err != nil {
 		return subtree{}, fmt.Errorf("accounts below %d bits of %x: %w", depth, prefix, err)

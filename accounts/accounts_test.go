@@ -632,6 +632,22 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
+// A block reads every account that it touches.
+func TestGetDoesNotAllocate(t *testing.T) {
+	leaves := randomLeaves(seeded(107), 1000)
+	tree := mustUpdate(t, New(nil), leaves)
+	i := 0
+	n := testing.AllocsPerRun(len(leaves), func() {
+		if got, err := tree.Get(leaves[i%len(leaves)].Key); err != nil || got != leaves[i%len(leaves)].Balance {
+			t.Errorf("Get = %d, %v", got, err)
+		}
+		i++
+	})
+	if n != 0 {
+		t.Errorf("Get allocates %v times", n)
+	}
+}
+
 // Trim forgets first what was not changed for longest.
 func TestTrimForgetsTheOldest(t *testing.T) {
 	rng := seeded(105)

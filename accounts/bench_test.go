@@ -1,7 +1,9 @@
 package accounts
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -35,4 +37,18 @@ func BenchmarkUpdate(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/touched, "ns/account")
 		})
 	}
+}
+
+// BenchmarkBuild makes a tree from all stored accounts, as each start does.
+func BenchmarkBuild(b *testing.B) {
+	const n = 100_000
+	leaves := randomLeaves(seeded(1), n)
+	slices.SortFunc(leaves, func(x, y Leaf) int { return bytes.Compare(x.Key[:], y.Key[:]) })
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Build(nil, sequence(leaves)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/account")
 }
