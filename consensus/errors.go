@@ -29,7 +29,7 @@ var (
 var (
 	ErrBlockSize       = errors.New("block is larger than the network allows")
 	ErrMerkleMutated   = errors.New("two neighbours in the Merkle tree are equal")
-	ErrMerkleRoot      = errors.New("Merkle root is not that of the transactions")
+	ErrMerkleRoot      = errors.New("the Merkle root is not that of the transactions")
 	ErrRewardHeight    = errors.New("reward is for another height")
 	ErrRewardRecipient = errors.New("reward's recipient is not an account")
 	ErrDuplicateSalt   = errors.New("two transfers of a block have the same sender and salt")
@@ -44,8 +44,8 @@ var (
 	ErrFee           = errors.New("fee is above the largest possible")
 	ErrSum           = errors.New("amount and fee together are above the largest possible")
 	ErrExpired       = errors.New("transfer has expired")
-	// ErrExpiryTooFar means "not yet", and nobody is to blame for it: the same
-	// transfer is valid at a greater height.
+	// ErrExpiryTooFar means "not yet", and nobody is to blame for the transfer:
+	// it is valid at a greater height. A block that holds it too early never is.
 	ErrExpiryTooFar = errors.New("transfer expires further ahead than the network allows")
 	ErrReplay       = errors.New("an earlier transfer within the lifetime has the same sender and salt")
 	ErrSignature    = errors.New("signature is not valid")

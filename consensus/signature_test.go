@@ -302,7 +302,7 @@ func addOrder(s []byte) {
 
 func TestSignaturesAgreeWithOracle(t *testing.T) {
 	smallOrder := smallOrderEncodings(t)
-	for seed := range uint64(200) {
+	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		var triples []triple
 		for range 1 + rng.IntN(20) {
@@ -402,12 +402,12 @@ func signedTransfers(t testing.TB, rules *Rules, n int) []types.Transfer {
 func TestVerifySignaturesNamesTheFirst(t *testing.T) {
 	rules := &Rules{Signatures: true}
 	good := signedTransfers(t, rules, maxBatch+10)
-	for _, n := range []int{0, 1, 2, fewKeys, fewKeys + 1, maxBatch, maxBatch + 1, len(good)} {
+	for _, n := range []int{0, 1, fewKeys, fewKeys + 1, len(good)} {
 		if err := rules.VerifySignatures(good[:n], nil); err != nil {
 			t.Fatalf("%d good ones: %v", n, err)
 		}
 	}
-	for _, at := range [][]int{{0}, {1, 3}, {maxBatch - 1}, {maxBatch, maxBatch + 5}, {5, maxBatch + 2}, {len(good) - 1}} {
+	for _, at := range [][]int{{0, maxBatch + 2}, {maxBatch - 1}, {maxBatch, maxBatch + 5}} {
 		ts := slices.Clone(good)
 		for _, i := range at {
 			ts[i].Amount++

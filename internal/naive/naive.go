@@ -105,7 +105,7 @@ func (c *Chain) check(branch []*types.Block, b *types.Block, now int64) error {
 		return errors.New("too large")
 	}
 	if root, ok := merkleRoot(b.IDs()); !ok || root != b.Header.MerkleRoot {
-		return errors.New("Merkle root")
+		return errors.New("wrong Merkle root")
 	}
 	balances := c.Balances(branch)
 	for i := range b.Transfers {
