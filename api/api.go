@@ -26,17 +26,15 @@ import (
 	"cairn/chain"
 	"cairn/consensus"
 	"cairn/miner"
-	"cairn/store"
 	"cairn/syncer"
 	"cairn/types"
 )
 
-// Config is what New is made of. Chain, Miner and Syncer are required.
+// Config is what New makes a handler of. Chain, Miner and Syncer are required.
 type Config struct {
 	Chain  *chain.Manager
 	Miner  *miner.Miner
 	Syncer *syncer.Syncer
-	Store  *store.Store
 
 	// NodeAddress is paid for the blocks that are mined here; empty: nobody is.
 	NodeAddress types.Account

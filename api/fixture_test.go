@@ -76,7 +76,6 @@ func newNode(t testing.TB, cfg nodeConfig) *testNode {
 		Chain:       manager,
 		Miner:       miner.New(miner.Config{Chain: manager, Recipient: cfg.recipient}),
 		Syncer:      neighbours,
-		Store:       st,
 		NodeAddress: cfg.recipient,
 		Loopback:    true,
 		Version:     "v1.2.3-test",

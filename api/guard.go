@@ -64,7 +64,7 @@ func loopbackName(name string) bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(name)
-	return err == nil && addr.Unmap().IsLoopback()
+	return err == nil && addr.IsLoopback()
 }
 
 // crossOrigin knows what browsers say about where a request comes from.

@@ -111,7 +111,6 @@ func (n *Node) open() error {
 		Chain:        n.chain,
 		Miner:        n.miner,
 		Syncer:       n.syncer,
-		Store:        n.store,
 		NodeAddress:  recipient,
 		Token:        n.info.Token,
 		Open:         cfg.Open,

@@ -1,0 +1,52 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"cairn/chain/chaintest"
+	"cairn/types"
+)
+
+// BenchmarkChain answers GET /chain for 1,000 blocks of ten transfers each.
+func BenchmarkChain(b *testing.B) {
+	n := newNode(b, nodeConfig{})
+	builder := chaintest.New(n.chain.Rules())
+	parent := chaintest.Genesis
+	var blocks []*types.Block
+	for i := range 1_000 {
+		var transfers []types.Transfer
+		for j := range 10 {
+			transfers = append(transfers, types.Transfer{
+				Sender: types.Account(fmt.Sprintf("%032x", j)), Recipient: types.Account(fmt.Sprintf("%032x", i)),
+				Amount: uint64(i*j) * 12_345, Expiry: 1_000_000, Salt: uint64(i),
+			})
+		}
+		name := fmt.Sprint(i)
+		blocks = append(blocks, builder.Add(name, parent, chaintest.Spec{Transfers: transfers, Interval: 1}))
+		parent = name
+	}
+	if err := n.chain.AddBlocks(b.Context(), blocks); err != nil {
+		b.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/chain", nil)
+	r.Host = "localhost"
+	b.ReportAllocs()
+	for b.Loop() {
+		w := &counter{header: http.Header{}}
+		n.handler.ServeHTTP(w, r)
+		b.SetBytes(w.bytes)
+	}
+}
+
+// counter takes an answer and forgets it.
+type counter struct {
+	header http.Header
+	bytes  int64
+}
+
+func (c *counter) Header() http.Header         { return c.header }
+func (c *counter) WriteHeader(int)             {}
+func (c *counter) Write(b []byte) (int, error) { c.bytes += int64(len(b)); return len(b), nil }
