@@ -1,0 +1,161 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"cairn/node"
+)
+
+// settings are a node's configuration and how its log looks: everything that
+// flags, CAIRN_… variables and the configuration file can say.
+type settings struct {
+	node.Config
+	logLevel  string
+	logFormat string
+}
+
+// newSettings returns the defaults and the flags that change them. What a
+// setting means in full is said at node.Config.
+func newSettings() (*settings, *pflag.FlagSet) {
+	s := &settings{Config: node.Default(), logLevel: "info", logFormat: "auto"}
+	f := pflag.NewFlagSet("settings", pflag.ContinueOnError)
+	f.StringVarP(&s.Host, "host", "H", s.Host, "`address` to listen on; 0.0.0.0 is every address of this machine")
+	f.Uint16VarP(&s.Port, "port", "p", s.Port, "`port` to listen on")
+	f.StringVar(&s.Data, "data", "", "the node's `directory` (default: cairn/NETWORK-PORT in your data directory)")
+	f.StringVar(&s.Network, "network", "", "genesis `file` of the network, or dev (default: what the directory holds, else dev)")
+	f.BoolVar(&s.Ephemeral, "ephemeral", false, "keep everything in memory and forget it at the end")
+	f.BoolVar(&s.Mine, "mine", false, "search for blocks all the time, on one thread")
+	f.StringVar(&s.RewardTo, "reward-to", "", "`account` that is paid for blocks mined here (default: the node's own, where accounts are names)")
+	f.BoolVar(&s.Open, "open", false, "let anyone who reaches the node mine, register neighbours and sync, without a token")
+	f.StringSliceVar(&s.AllowHosts, "allow-host", nil, "further `name` under which the node may be addressed (repeat for more)")
+	f.IntVar(&s.MaxConnections, "max-connections", s.MaxConnections, "connections served at once")
+	f.IntVar(&s.Pool.Transfers, "pool-transfers", s.Pool.Transfers, "most transfers that wait for a block")
+	f.Var((*mebibytes)(&s.Pool.Bytes), "pool-size", "most memory for transfers that wait for a block, in `MiB`")
+	f.Var((*mebibytes)(&s.CacheBytes), "cache-size", "memory for the database's block cache, in `MiB`")
+	f.StringVar(&s.logLevel, "log-level", s.logLevel, "least severe `level` that is logged: debug, info, warn or error")
+	f.StringVar(&s.logFormat, "log-format", s.logFormat, "`form` of the log: text, json, or auto (text on a terminal, else json)")
+	f.SortFlags = false
+	return s, f
+}
+
+// mebibytes is a number of bytes whose text counts MiB.
+type mebibytes int64
+
+func (m *mebibytes) String() string { return strconv.FormatInt(int64(*m)>>20, 10) }
+func (m *mebibytes) Type() string   { return "MiB" }
+func (m *mebibytes) Set(text string) error {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == 0 {
+		return errors.New("not a whole number of MiB above 0")
+	}
+	*m = mebibytes(n << 20)
+	return nil
+}
+
+// useSettings gives cmd the flags that names lists, all when it lists none, and
+// before cmd runs fills in what its command line leaves open.
+func (a *app) useSettings(cmd *cobra.Command, names ...string) *settings {
+	s, all := newSettings()
+	all.VisitAll(func(f *pflag.Flag) {
+		if len(names) == 0 || slices.Contains(names, f.Name) {
+			cmd.Flags().AddFlag(f)
+		}
+	})
+	cmd.Flags().SortFlags = false
+	file := cmd.Flags().String("config", "", "TOML `file` with settings (default: cairn/cairn.toml in your configuration directory, if it exists)")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if err := a.bind(all, *file); err != nil {
+			return &codeError{exitUsage, err}
+		}
+		return nil
+	}
+	return s
+}
+
+// bind gives each setting that was not on the command line its value from the
+// environment, else from the file. The setting log-level is CAIRN_LOG_LEVEL
+// there and log-level here; a key of the file that is no setting is an error.
+func (a *app) bind(all *pflag.FlagSet, file string) error {
+	values, file, err := a.readSettings(file)
+	if err != nil {
+		return err
+	}
+	for key := range values {
+		if all.Lookup(key) == nil {
+			return fmt.Errorf("%s: there is no setting %q%s", file, key, didYouMean(key, flagNames(all), ""))
+		}
+	}
+	all.VisitAll(func(f *pflag.Flag) {
+		source, value, ok := envName(f.Name), "", false
+		if value, ok = a.env(source); !ok {
+			source = file + ": " + f.Name
+			value, ok = values[f.Name]
+		}
+		if !ok || f.Changed || err != nil {
+			return
+		}
+		if e := all.Set(f.Name, value); e != nil {
+			err = fmt.Errorf("%s = %q: %w", source, value, errors.Unwrap(e))
+		}
+	})
+	return err
+}
+
+func envName(setting string) string {
+	return "CAIRN_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
+}
+
+// readSettings returns the text of every value in the configuration file, and
+// the file's name. Only the default file may be missing.
+func (a *app) readSettings(file string) (map[string]string, string, error) {
+	if file == "" {
+		file, _ = a.env(envName("config"))
+	}
+	named := file != ""
+	if !named {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return nil, "", nil // no home, so no file in it
+		}
+		file = filepath.Join(dir, "cairn", "cairn.toml")
+	}
+	var tree map[string]any
+	if _, err := toml.DecodeFile(file, &tree); err != nil {
+		if errors.Is(err, fs.ErrNotExist) && !named {
+			return nil, "", nil
+		}
+		return nil, "", fmt.Errorf("configuration file %s: %w", file, err)
+	}
+	values := make(map[string]string)
+	flatten(values, "", tree)
+	return values, file, nil
+}
+
+// flatten writes tree's values under their dotted keys, a list with commas.
+func flatten(values map[string]string, prefix string, tree map[string]any) {
+	for key, value := range tree {
+		switch v := value.(type) {
+		case map[string]any:
+			flatten(values, prefix+key+".", v)
+		case []any:
+			items := make([]string, len(v))
+			for i := range v {
+				items[i] = fmt.Sprint(v[i])
+			}
+			values[prefix+key] = strings.Join(items, ",")
+		default:
+			values[prefix+key] = fmt.Sprint(v)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cairn/api/client"
+)
+
+// statusPatience is how long `cairn status` waits for a node.
+const statusPatience = 10 * time.Second
+
+func (a *app) statusCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "status [URL]",
+		Short:   "Say how a running node is",
+		GroupID: groupNode,
+		Long: `Asks the node at URL how it is; without URL, the one on this machine that the
+settings name (127.0.0.1, port 5000, unless they say otherwise).`,
+		Example: `  cairn status
+  cairn status -p 5001
+  cairn status http://192.168.1.7:5000 --json`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	s := a.useSettings(cmd, "host", "port")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		url := s.url()
+		if len(args) > 0 {
+			url = args[0]
+		}
+		status, err := ask(cmd.Context(), url)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return a.printJSON(status)
+		}
+		return printStatus(a.stdout, url, status)
+	}
+	return cmd
+}
+
+// url is where a program on this machine finds the node that has these settings.
+func (s *settings) url() string {
+	host := s.Host
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(s.Port)))
+}
+
+func ask(ctx context.Context, url string) (client.Status, error) {
+	c, err := client.New(url, client.Options{Patience: statusPatience})
+	if err != nil {
+		return client.Status{}, &codeError{exitUsage, err}
+	}
+	status, err := c.Status(ctx)
+	if network := (net.Error)(nil); errors.As(err, &network) {
+		return status, fmt.Errorf("no node answers at %s; start one with `cairn`, or say where it is: cairn status URL (%w)", url, err)
+	}
+	return status, err
+}
+
+func printStatus(w io.Writer, url string, s client.Status) error {
+	age := max(0, time.Now().Unix()-int64(s.Time))
+	reward := s.NodeAddress
+	if reward == "" {
+		reward = "nobody (it cannot mine without --reward-to)"
+	}
+	_, err := fmt.Fprintf(w, `%s runs Cairn %s on the network %s
+  height      %d
+  tip         %s, %s ago
+  work        %s
+  chain       %s
+  waiting     %d transfers, %d bytes
+  neighbours  %d
+  rewards     %s
+  up for      %s
+`, url, s.Version, s.Network, s.Height, s.Tip, span(uint64(age)), s.Work, s.ChainID, s.Pool.Transfers, s.Pool.Bytes,
+		s.Neighbours, reward, span(uint64(s.Uptime)))
+	return err
+}
