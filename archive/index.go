@@ -177,10 +177,9 @@ func (v *verifier) checkList(key saltKey, last, loc store.Loc) {
 			}
 			return
 		}
-		if !before(earlier, at) || before(earlier, loc) {
+		if err := v.holds(earlier, key.sender, key.salt); err != nil || !before(earlier, at) || before(earlier, loc) {
 			v.record(store.UndoKey(at.Height, v.path[at.Height]), at.Height, fmt.Errorf(
-				"it says that salt %d of %q was that of %s, which is not the one before: %s is",
-				key.salt, key.sender, text(earlier), text(loc)))
+				"it says that salt %d of %q was that of %s, and %s had it", key.salt, key.sender, text(earlier), text(loc)))
 			return
 		}
 		if at = earlier; at != loc {

@@ -141,7 +141,7 @@ func (v *verifier) storedHeader(height uint32, hash types.Hash) (types.Header, b
 }
 
 // findSide finds the blocks beside the best chain: those that have a state of
-// their own. A state that does not decode is left for later.
+// their own. Where a state is of no use, the block's body says where it belongs.
 func (v *verifier) findSide() error {
 	// Eight bytes tell any two blocks apart that somebody has found.
 	best := make([]uint64, len(v.path))
@@ -149,8 +149,8 @@ func (v *verifier) findSide() error {
 		best[i] = binary.LittleEndian.Uint64(v.path[i][:])
 	}
 	slices.Sort(best)
-	v.side = make(map[types.Hash][]store.StateRecord)
-	v.aside = make(map[types.Hash]*sideBlock)
+	v.side = make(map[types.Hash]*sideBlock)
+	lost := 0
 	for r, err := range v.view.Records(store.PrefixState) {
 		if err == nil {
 			err = v.ctx.Err()
@@ -158,13 +158,63 @@ func (v *verifier) findSide() error {
 		if err != nil {
 			return err
 		}
-		s, err := r.State()
-		if err != nil {
+		var hash types.Hash
+		if copy(hash[:], r.Key[1:]) != len(hash) || len(r.Key) != 1+len(hash) {
+			continue // sweep names it
+		}
+		if _, ok := slices.BinarySearch(best, binary.LittleEndian.Uint64(hash[:])); ok {
 			continue
 		}
-		if _, ok := slices.BinarySearch(best, binary.LittleEndian.Uint64(s.Hash[:])); !ok {
-			v.side[s.Previous] = append(v.side[s.Previous], s)
-			v.aside[s.Hash] = &sideBlock{height: s.Height, status: s.Status}
+		b := &sideBlock{hash: hash}
+		if b.stored, b.fault = r.State(); !v.place(b) {
+			lost++
+		}
+		v.side[hash] = b
+	}
+	if lost > 0 {
+		if err := v.placeByBodies(); err != nil {
+			return err
+		}
+	}
+	v.children = make(map[types.Hash][]*sideBlock)
+	for _, b := range v.side {
+		v.children[b.previous] = append(v.children[b.previous], b)
+	}
+	return nil
+}
+
+// place finds where a block belongs by its state and, if it has one there, its
+// body.
+func (v *verifier) place(b *sideBlock) bool {
+	if b.fault != nil {
+		return false
+	}
+	b.height, b.previous = b.stored.Height, b.stored.Previous
+	if b.stored.Status&store.HaveBody == 0 {
+		return true
+	}
+	h, ok := v.storedHeader(b.height, b.hash)
+	if ok {
+		b.previous = h.Previous
+	}
+	return ok
+}
+
+// placeByBodies goes through all bodies to place the blocks whose states are of no
+// use.
+func (v *verifier) placeByBodies() error {
+	for r, err := range v.view.Records(store.PrefixBlock) {
+		if err == nil {
+			err = v.ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		height, hash, err := r.BlockName()
+		if b := v.side[hash]; err == nil && b != nil {
+			if h, ok := v.storedHeader(height, hash); ok {
+				b.height, b.previous = height, h.Previous
+			}
 		}
 	}
 	return nil

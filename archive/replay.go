@@ -60,7 +60,7 @@ func (v *verifier) replay() error {
 		if err := v.step(<-next); err != nil {
 			return err
 		}
-		v.progress("blocks", v.done, uint64(len(v.path)+len(v.aside)))
+		v.progress("blocks", v.done, uint64(len(v.path)+len(v.side)))
 	}
 	return v.ctx.Err()
 }

@@ -29,16 +29,16 @@ type sideLedger struct {
 // replaySide goes through the branches that leave the best chain at the block
 // that was replayed last.
 func (v *verifier) replaySide(fork types.Hash) error {
-	if len(v.side[fork]) == 0 {
+	if len(v.children[fork]) == 0 {
 		return nil
 	}
 	type step struct {
-		block store.StateRecord
+		block *sideBlock
 		from  *sideLedger
 	}
 	var todo []step
 	push := func(from *sideLedger) {
-		for _, block := range v.side[from.state.Hash] {
+		for _, block := range v.children[from.state.Hash] {
 			todo = append(todo, step{block, from})
 		}
 	}
@@ -55,7 +55,7 @@ func (v *verifier) replaySide(fork types.Hash) error {
 		if err != nil {
 			return err
 		}
-		v.aside[next.block.Hash].visited = true
+		next.block.visited = true
 		v.report.Side++
 		v.done++
 		push(after)
@@ -64,39 +64,41 @@ func (v *verifier) replaySide(fork types.Hash) error {
 }
 
 // sideBlock checks one block of a branch. The error is ours.
-func (v *verifier) sideBlock(stored store.StateRecord, from *sideLedger) (*sideLedger, error) {
-	key, height := store.StateKey(stored.Hash), from.state.Height+1
-	after := &sideLedger{state: stored.State, fork: from.fork, up: from}
-	switch stored.Status {
-	case store.Invalid:
+func (v *verifier) sideBlock(b *sideBlock, from *sideLedger) (*sideLedger, error) {
+	key, height := store.StateKey(b.hash), from.state.Height+1
+	after := &sideLedger{state: b.stored.State, fork: from.fork, up: from}
+	after.state.Hash = b.hash // also where nothing else is known of it
+	switch {
+	case b.fault != nil:
+		v.record(key, height, b.fault)
+	case b.stored.Status == store.Invalid:
 		// No body: it was refused before it was stored.
-		if err := v.bareState(from.state, stored.State); err != nil {
+		if err := v.bareState(from.state, b.stored.State); err != nil {
 			v.record(key, height, err)
 		}
 		return after, nil
-	case store.HaveBody, store.HaveBody | store.Applied, store.HaveBody | store.Invalid:
-	default:
-		v.record(key, height, fmt.Errorf("status %#02x, which no block beside the best chain has", stored.Status))
+	case b.stored.Status&store.HaveBody == 0 || b.stored.Status == store.HaveBody|store.Applied|store.Invalid:
+		v.record(key, height, fmt.Errorf("status %#02x, which no block beside the best chain has", b.stored.Status))
 	}
-	l := v.load(height, stored.Hash)
+	l := v.load(height, b.hash)
 	for _, err := range l.faults {
-		v.record(store.BodyKey(height, stored.Hash), height, err)
+		v.record(store.BodyKey(height, b.hash), height, fmt.Errorf("%w (the block's state has key %x)", err, key))
 	}
 	if l.header == nil {
 		return after, nil
 	}
 	state, err := v.rules.ValidateHeader(from.state, *l.header, anyTime)
 	if err != nil {
-		v.record(store.BodyKey(height, stored.Hash), height, err)
+		v.record(store.BodyKey(height, b.hash), height, err)
 		return after, nil
 	}
-	if after.state = state; state != stored.State {
-		v.record(key, height, fmt.Errorf("it is %+v, and by the block's header %+v", stored.State, state))
+	if after.state = state; b.fault == nil && state != b.stored.State {
+		v.record(key, height, fmt.Errorf("it is %+v, and by the block's header %+v", b.stored.State, state))
 	}
 	if l.body == nil || !from.known {
 		return after, nil
 	}
-	return after, v.sideBody(l, stored.Status, from, after)
+	return after, v.sideBody(l, b.stored.Status, from, after)
 }
 
 // sideBody applies a block of a branch and compares the result with what is

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -32,9 +33,9 @@ type sweeper struct {
 }
 
 func (v *verifier) sweep() error {
-	for hash, b := range v.aside {
+	for hash, b := range v.side {
 		if !b.visited {
-			v.record(store.StateKey(hash), b.height, errors.New("the block before it is not stored"))
+			v.record(store.StateKey(hash), b.height, cmp.Or(b.fault, errors.New("the block before it is not stored")))
 		}
 	}
 	s := &sweeper{verifier: v, seen: make(map[byte]uint64)}
@@ -92,7 +93,7 @@ func (s *sweeper) all() error {
 func (s *sweeper) expected() uint64 {
 	blocks := uint64(len(s.path))
 	nodes := 2*blocks - uint64(bits.OnesCount64(blocks))
-	return 4*blocks + 2*uint64(len(s.aside)) + nodes + 2*s.report.Transfers + s.tree.Count()
+	return 4*blocks + 2*uint64(len(s.side)) + nodes + 2*s.report.Transfers + s.tree.Count()
 }
 
 // onPath tells whether a block is on the best chain.
@@ -113,9 +114,16 @@ func (s *sweeper) bodyRecord(r store.Record) {
 		s.own(r.Key, err)
 		return
 	}
-	side := s.aside[hash]
-	if !s.onPath(height, hash) && (side == nil || side.height != height || side.status&store.HaveBody == 0) {
-		s.record(r.Key, height, fmt.Errorf("%w: no state says that this body is stored", errUncalled))
+	if s.onPath(height, hash) {
+		return
+	}
+	switch b := s.side[hash]; {
+	case b == nil:
+		s.record(r.Key, height, fmt.Errorf("%w: the block has no state (key %x)", errUncalled, store.StateKey(hash)))
+	case b.height != height:
+		s.record(r.Key, height, fmt.Errorf("%w: the block is at height %d", errUncalled, b.height))
+	case b.fault == nil && b.stored.Status&store.HaveBody == 0:
+		s.record(store.StateKey(hash), height, errors.New("it says that the block's body is not stored, and it is"))
 	}
 }
 

@@ -65,10 +65,10 @@ type verifier struct {
 	report   *Report
 	progress Progress
 
-	path  []types.Hash                       // the best chain, by height
-	side  map[types.Hash][]store.StateRecord // the other blocks, by their parent
-	aside map[types.Hash]*sideBlock          // the other blocks, by their own hash
-	done  uint64                             // blocks
+	path     []types.Hash                // the best chain, by height
+	side     map[types.Hash]*sideBlock   // the other blocks
+	children map[types.Hash][]*sideBlock // the same, by the block before
+	done     uint64                      // blocks
 
 	// The ledger after the block that was replayed last.
 	state   consensus.State
@@ -89,9 +89,12 @@ type verifier struct {
 
 // sideBlock is a block beside the best chain.
 type sideBlock struct {
-	height  uint32
-	status  store.Status
-	visited bool
+	hash     types.Hash
+	height   uint32
+	previous types.Hash
+	stored   store.StateRecord
+	fault    error // that the state does not decode
+	visited  bool
 }
 
 func (v *verifier) run() error {

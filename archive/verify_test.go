@@ -1,0 +1,170 @@
+package archive
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"cairn/consensus"
+	"cairn/store"
+)
+
+func mustVerify(t testing.TB, dir string) *Report {
+	t.Helper()
+	r, err := Verify(t.Context(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestVerifySound(t *testing.T) {
+	dir, n := sample(t)
+	tip := n.Tip()
+	n.close()
+	stages := make(map[string]uint64)
+	r, err := Verify(t.Context(), dir, func(stage string, done, total uint64) {
+		if done < stages[stage] || done > total {
+			t.Errorf("%s: %d of %d after %d", stage, done, total, stages[stage])
+		}
+		stages[stage] = done
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Faults {
+		t.Error(f)
+	}
+	if !r.Sound() || r.Network != "short" || r.Tip != tip.Hash || r.Height != 9 || r.Blocks != 10 ||
+		r.Side != 9 || r.Transfers != 8 || r.Accounts != 6 || r.Pending != 2 {
+		t.Errorf("report %+v", r)
+	}
+	if stages["files"] == 0 || stages["blocks"] != 19 || stages["records"] == 0 {
+		t.Errorf("progress %v", stages)
+	}
+}
+
+// raw opens the database of a directory without the store.
+func raw(t testing.TB, dir string, change func(*pebble.DB)) {
+	t.Helper()
+	db, err := pebble.Open(filepath.Join(dir, "db"), &pebble.Options{FormatMajorVersion: pebble.FormatNewest, Logger: silent{t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(db)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type silent struct{ t testing.TB }
+
+func (silent) Infof(string, ...any)              {}
+func (silent) Errorf(string, ...any)             {}
+func (s silent) Fatalf(text string, args ...any) { s.t.Fatalf(text, args...) }
+
+// records returns all records of a directory.
+func records(t testing.TB, dir string) (all []store.Record) {
+	t.Helper()
+	err := store.Examine(dir, store.Options{}, func(_ *consensus.Rules, v *store.View) error {
+		for r, err := range v.Records(0) {
+			if err != nil {
+				return err
+			}
+			all = append(all, store.Record{Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value)})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// changed copies a directory, puts a value under a key or deletes it (nil), and
+// verifies the copy. It returns the faults of records.
+func changed(t testing.TB, dir string, key, value []byte) (faults []Fault) {
+	t.Helper()
+	other := filepath.Join(t.TempDir(), "changed")
+	if err := os.CopyFS(other, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(other)
+	raw(t, other, func(db *pebble.DB) {
+		var err error
+		if value == nil {
+			err = db.Delete(key, pebble.Sync)
+		} else {
+			err = db.Set(key, value, pebble.Sync)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, f := range mustVerify(t, other).Faults {
+		if f.File == "" || f.File == "db" {
+			faults = append(faults, f)
+		}
+	}
+	return faults
+}
+
+// blind tells where a change cannot be seen, because nothing else that is stored
+// depends on it: it is of what this node alone knows.
+func blind(r store.Record, at int) bool {
+	switch r.Key[0] {
+	case store.PrefixTransfer:
+		return at >= 8 // the first answer's block index
+	case store.PrefixPending, store.PrefixNeighbour:
+		return true
+	case store.PrefixGeneral:
+		return string(r.Key) == "gnode"
+	}
+	return false
+}
+
+// TestVerifyNamesEveryChange deletes each record and flips bits in it. All that
+// follows from the blocks is missed and named, and nothing but that.
+func TestVerifyNamesEveryChange(t *testing.T) {
+	dir, n := sample(t)
+	side := make(map[string]bool) // records of blocks beside the best chain
+	for _, name := range []string{"a2", "aa1", "aa2", "c7", "c8", "d8", "d9", "d10", "e10"} {
+		side[string(store.StateKey(n.Hash(name)))] = true
+	}
+	forgotten := string(store.StateKey(n.Hash("e10"))) // nothing else is known of it, or needs it
+	n.close()
+	for _, r := range records(t, dir) {
+		if !blind(r, len(r.Value)) && string(r.Key) != forgotten || r.Key[0] == store.PrefixTransfer {
+			// Without its state, a block beside the chain is only missed by others.
+			check(t, "delete", r, changed(t, dir, r.Key, nil), !side[string(r.Key)])
+		}
+		for _, at := range []int{0, len(r.Value) / 3, len(r.Value) - 1} {
+			if at < 0 || blind(r, at) {
+				continue
+			}
+			value := bytes.Clone(r.Value)
+			value[at] ^= 1
+			check(t, fmt.Sprint("flip a bit of byte ", at), r, changed(t, dir, r.Key, value), true)
+		}
+	}
+}
+
+// check expects a fault of the record that was changed, and no other unless it
+// cannot be told which one is at fault.
+func check(t *testing.T, what string, r store.Record, faults []Fault, named bool) {
+	t.Helper()
+	if len(faults) == 0 {
+		t.Errorf("%s in %s: no fault", what, r)
+	}
+	for _, f := range faults {
+		if named && !bytes.Equal(f.Key, r.Key) && !strings.Contains(f.String(), fmt.Sprintf("%x", r.Key)) &&
+			!strings.Contains(f.String(), r.String()) {
+			t.Errorf("%s in %s: %s", what, r, f)
+		}
+	}
+}
