@@ -85,14 +85,13 @@ func (v *verifier) checkLocation(id types.Hash, loc store.Loc) error {
 func text(l store.Loc) string { return fmt.Sprintf("transfer %d of block %d", l.Position, l.Height) }
 
 // checkOverwritten checks what an undo record says of a transfer: that an earlier
-// one had its sender and salt, more than a lifetime ago.
+// one had its sender and salt. If so, that one must be more than a lifetime ago.
 func (v *verifier) checkOverwritten(l *loaded, t *types.Transfer, earlier store.Loc) {
-	err := consensus.CheckReplay(t, v.rules.TxLifetime, l.height, earlier.Height)
-	if err == nil {
-		err = v.holds(earlier, t.Sender, t.Salt)
-	}
-	if err != nil {
-		v.record(store.UndoKey(l.height, l.hash), l.height, fmt.Errorf("overwritten salt %d of %q: %w", t.Salt, t.Sender, err))
+	if err := v.holds(earlier, t.Sender, t.Salt); err != nil {
+		v.record(store.UndoKey(l.height, l.hash), l.height,
+			fmt.Errorf("it says that the block wrote over %s: %w", text(earlier), err))
+	} else if err := consensus.CheckReplay(t, v.rules.TxLifetime, l.height, earlier.Height); err != nil {
+		v.record(store.BodyKey(l.height, l.hash), l.height, err)
 	}
 }
 

@@ -10,8 +10,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"cairn/accounts"
 	"cairn/consensus"
 	"cairn/store"
+	"cairn/types"
 )
 
 func mustVerify(t testing.TB, dir string) *Report {
@@ -165,6 +167,60 @@ func check(t *testing.T, what string, r store.Record, faults []Fault, named bool
 		if named && !bytes.Equal(f.Key, r.Key) && !strings.Contains(f.String(), fmt.Sprintf("%x", r.Key)) &&
 			!strings.Contains(f.String(), r.String()) {
 			t.Errorf("%s in %s: %s", what, r, f)
+		}
+	}
+}
+
+// TestVerifyNamesWhatIsTooMuch adds records that nothing calls for.
+func TestVerifyNamesWhatIsTooMuch(t *testing.T) {
+	dir, n := sample(t)
+	tip, side := n.Hash("b9"), n.Hash("c7")
+	state := n.Builder.State("c7")
+	state.Hash[5]++
+	state.Previous[5]++
+	encoded := state.Encode()
+	body := n.Block("b9").Encode()
+	n.close()
+	loc := []byte{1, 0, 0, 0, 0, 0, 0, 0} // transfer 0 of block 1
+	stray := accounts.KeyOf("stray")
+	pending := pay(10, "a", "0", 1, 1)
+	for _, c := range []struct {
+		what  string
+		key   []byte
+		value []byte
+	}{
+		{"salt of nobody", store.SaltKey("nobody", 1), loc},
+		{"salt of the wrong number", store.SaltKey("early", 99), loc},
+		{"salt of a sender that is not one", append(store.SaltKey("early", 99), 1), loc},
+		{"transfer", store.TransferKey(tip), append(loc, 0, 0, 0, 0)},
+		{"account", store.AccountKey(stray), append([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "stray"...)},
+		{"account under another key", store.AccountKey(accounts.Key{}), append([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "stray"...)},
+		{"node of the history", store.HistoryKey(2, 2), make([]byte, 32)},
+		{"node of the history too high", store.HistoryKey(40, 0), make([]byte, 32)},
+		{"block of the best chain", store.BestKey(10), side[:]},
+		{"far block of the best chain", store.BestKey(4_000_000_000), side[:]},
+		{"body at another height", store.BodyKey(10, tip), body},
+		{"body of another block", store.BodyKey(9, types.Hash{1}), body},
+		{"undo record of a branch", store.UndoKey(7, side), []byte{0, 0}},
+		{"undo record of genesis", store.UndoKey(0, n.Builder.Rules.ChainID()), []byte{0, 0}},
+		{"state without a parent", store.StateKey(state.Hash), append(encoded[:], 1)},
+		{"state that is none", store.StateKey(types.Hash{1}), []byte{1}},
+		{"pending transfer to nobody", store.PendingKey(1000), pending.Append([]byte{5, 0, 0, 0})},
+		{"pending transfer cut off", store.PendingKey(1000), pending.Append([]byte{5, 0, 0, 0})[:50]},
+		{"pending transfer without an answer", store.PendingKey(1000),
+			(&types.Transfer{Sender: "a", Recipient: "b", Expiry: 9}).Append(make([]byte, 4))},
+		{"neighbour", []byte("nftp://example.com"), []byte{}},
+		{"neighbour with a value", []byte("nhttp://example.com"), []byte{1}},
+		{"general record", []byte("gextra"), []byte{}},
+		{"goal", store.GoalKey(), make([]byte, 64)},
+		{"unknown prefix", []byte("z1"), []byte{}},
+		{"first key of all", []byte{0}, []byte{}},
+		{"last key of all", []byte{255, 255}, []byte{}},
+		{"empty key", []byte{}, []byte{}},
+	} {
+		faults := changed(t, dir, c.key, c.value)
+		if len(faults) != 1 || !bytes.Equal(faults[0].Key, c.key) {
+			t.Errorf("%s: faults %v", c.what, faults)
 		}
 	}
 }
