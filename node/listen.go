@@ -13,7 +13,7 @@ import (
 
 // ErrPortBusy says that another program, perhaps another node, listens on the
 // port already.
-var ErrPortBusy = errors.New("the port is in use")
+var ErrPortBusy = errors.New("in use")
 
 // listen opens the node's socket.
 func listen(cfg *Config) (net.Listener, error) {
@@ -22,7 +22,7 @@ func listen(cfg *Config) (net.Listener, error) {
 	case err == nil:
 		return netutil.LimitListener(ln, cfg.MaxConnections), nil
 	case busy(err):
-		return nil, fmt.Errorf("%w: something listens on port %d already, perhaps another node; try -p %d", ErrPortBusy, cfg.Port, freePort(cfg))
+		return nil, fmt.Errorf("port %d is %w, perhaps by another node; try -p %d", cfg.Port, ErrPortBusy, freePort(cfg))
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("may not listen on port %d: ports below 1024 belong to the system; try -p 5000 (%w)", cfg.Port, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

@@ -53,38 +53,48 @@ func LoadNetwork(name string) (*consensus.Rules, error) {
 	return rules, nil
 }
 
+// network returns the rules that a new directory gets.
+func network(cfg *Config) (*consensus.Rules, error) {
+	if cfg.Network == "" {
+		return consensus.Dev(), nil
+	}
+	return LoadNetwork(cfg.Network)
+}
+
+// DataDir returns the directory that cfg means.
+func DataDir(cfg *Config) (string, error) {
+	if cfg.Data != "" {
+		return cfg.Data, nil
+	}
+	rules, err := network(cfg)
+	if err != nil {
+		return "", err
+	}
+	return DefaultData(rules.Name, cfg.Port)
+}
+
 // openStore opens the node's directory, or makes it when it holds nothing yet.
 func openStore(cfg *Config, o store.Options) (*store.Store, error) {
-	var wanted *consensus.Rules
-	if cfg.Network != "" {
-		var err error
-		if wanted, err = LoadNetwork(cfg.Network); err != nil {
-			return nil, err
-		}
-	}
-	fresh := wanted
-	if fresh == nil {
-		fresh = consensus.Dev()
+	wanted, err := network(cfg)
+	if err != nil {
+		return nil, err
 	}
 	if cfg.Ephemeral {
 		o.FS = vfs.NewMem()
-		return store.Create("cairn", fresh, o)
+		return store.Create("cairn", wanted, o)
 	}
-	dir := cfg.Data
-	if dir == "" {
-		var err error
-		if dir, err = DefaultData(fresh.Name, cfg.Port); err != nil {
-			return nil, err
-		}
+	dir, err := DataDir(cfg)
+	if err != nil {
+		return nil, err
 	}
 	st, err := store.Open(dir, o)
 	if errors.Is(err, store.ErrNoData) {
-		return store.Create(dir, fresh, o)
+		return store.Create(dir, wanted, o)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if held := st.Rules(); wanted != nil && held.ChainID() != wanted.ChainID() {
+	if held := st.Rules(); cfg.Network != "" && held.ChainID() != wanted.ChainID() {
 		err := fmt.Errorf("%w: %s holds %q (genesis block %s), and %s is %q (genesis block %s); name another directory with --data, or leave --network out",
 			ErrOtherNetwork, dir, held.Name, held.ChainID(), cfg.Network, wanted.Name, wanted.ChainID())
 		return nil, errors.Join(err, st.Close())

@@ -113,6 +113,16 @@ func (p *Process) Wait() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// Ended says whether the node has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
 // Kill ends the node as a power cut does: it gets no chance to do anything.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Signal(os.Kill) // fails when it has ended already
