@@ -217,6 +217,27 @@ func TestScaleAtTheEdges(t *testing.T) {
 	}
 }
 
+// In the product, a word and the carry from below can have a carry of their own.
+func TestScaleCarries(t *testing.T) {
+	const factor = 65537 // of one step in the last place of the exponent
+	word := -inverse(factor)
+	if word*factor != 1<<64-1 {
+		t.Fatal("not the inverse")
+	}
+	top := Target{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
+	checkScale(t, Target{^uint64(0), word, 5}, 1, 65536, top)
+	checkScale(t, Target{^uint64(0), word, word, 5}, 1, 65536, top)
+}
+
+// inverse returns the number by which an odd n gives 1 modulo 2^64.
+func inverse(n uint64) uint64 {
+	x := n
+	for range 6 {
+		x *= 2 - n*x
+	}
+	return x
+}
+
 // The exponent is rounded towards zero, before it is split: the seconds -1 of
 // a half-life of 100,000 are no seconds at all.
 func TestScaleTruncates(t *testing.T) {

@@ -128,6 +128,17 @@ func TestGenesisJSONRoundTrips(t *testing.T) {
 	}
 }
 
+// What a person reads in the file is not escaped without need.
+func TestGenesisJSONIsReadable(t *testing.T) {
+	r, err := ParseGenesis(edit(t, Dev().JSON(), "symbol", `"<\u20ac&>"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(r.JSON()), `"symbol": "<€&>",`) {
+		t.Errorf("the symbol <€&> is written as\n%s", r.JSON())
+	}
+}
+
 func TestGenesisBalances(t *testing.T) {
 	r, err := ParseGenesis(genesisVectors(t)[2].File)
 	if err != nil {
@@ -176,7 +187,7 @@ func TestGenesisFields(t *testing.T) {
 			[]string{`""`, `"1a"`, `"A"`, `"a-b"`, `"` + long[:17] + `"`, `null`, `1`}},
 		{"time", []string{`0`, `4294967295`}, []string{`4294967296`, `-1`, `1.5`, `"0"`, `null`}},
 		{"bits", []string{`"2100ffff"`, `"1F00FFFF"`, `"01010000"`},
-			[]string{`"00000000"`, `"20ffffff"`, `"1f00fff"`, `"1f00fffff"`, `"0x1f00ffff"`, `"+f00ffff"`, `"1e00007f"`, `"22000100"`, `520159231`, `null`, `""`}},
+			[]string{`"00000000"`, `"20ffffff"`, `"1f00fff"`, `"1010000"`, `"1f00fffff"`, `"0x1f00ffff"`, `"+f00ffff"`, `"1e00007f"`, `"22000100"`, `520159231`, `null`, `""`}},
 		{"block_interval", []string{`1`, `86400`}, []string{`0`, `86401`, `-1`, `"10"`, `1.0`, `null`}},
 		{"half_life", []string{`0`, `120`, `10000`}, []string{`1`, `119`, `10001`, `-120`, `4294967296`, `"360"`, `null`}},
 		{"reward", []string{`0`, `"0"`, `1e-8`, `"0.00000001"`, maxCoins, `"` + maxCoins + `"`, `0.0000000100`, `9.007199254740991e7`},
@@ -311,12 +322,18 @@ func TestNewRulesChecks(t *testing.T) {
 		"tx_lifetime":    func(r *Rules) { r.TxLifetime = 0 },
 		"min_balance":    func(r *Rules) { r.MinBalance = math.MaxUint64 },
 		"credit_limit":   func(r *Rules) { r.CreditLimit = types.MaxAmount + 1 },
-		"allocations":    func(r *Rules) { r.Allocations = []Allocation{{"a", 1}, {"b", 1}, {"a", 1}} },
+		"allocations":    func(r *Rules) { r.Allocations = []Allocation{{"a", 1}, {"b", 1}, {"a", 2}} },
 	} {
 		r := *Dev()
 		change(&r)
 		_, err := NewRules(r)
 		checkGenesisError(t, err, `"`+field+`" is `, "; it must be ")
+	}
+	for _, account := range []types.Account{"", types.System, "a "} {
+		r := *Dev()
+		r.Allocations = []Allocation{{"a", 1}, {account, 1}}
+		_, err := NewRules(r)
+		checkGenesisError(t, err, `"allocations" is `, "account")
 	}
 	r := *Dev()
 	r.Allocations = []Allocation{{"c", math.MaxUint64}, {"b", 2}, {"a", 1}}

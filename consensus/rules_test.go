@@ -71,11 +71,25 @@ func TestSubsidyAtTheEndOfTime(t *testing.T) {
 		{1, 1 << 31, types.MaxAmount - 10, 10, 1},
 		{1, 1 << 31, types.MaxAmount - 10, 11, 0},
 		{1 << 52, 1 << 26, 0, math.MaxUint32, 0}, // 63 halvings
+		{1 << 52, 0, 0, 1<<12 + 1, 0},            // 2^64 base units before
 		{1 << 52, 1, 0, math.MaxUint32, 0},       // far more than 64
 	} {
 		if got := subsidyRules(c.reward, c.halving, c.allocated).Subsidy(c.height); got != c.want {
 			t.Errorf("reward %d, halved every %d, %d allocated: the subsidy at %d is %d, want %d", c.reward, c.halving, c.allocated, c.height, got, c.want)
 		}
+	}
+}
+
+func TestSubsidyCountsAllocations(t *testing.T) {
+	r := *Dev()
+	r.Reward = 100
+	r.Allocations = []Allocation{{"a", 5}, {"b", types.MaxAmount - 15}}
+	rules, err := NewRules(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rules.Subsidy(1); got != 10 {
+		t.Errorf("the subsidy is %d, but 10 are left", got)
 	}
 }
 
