@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +24,9 @@ import (
 const rounds = 8
 
 // TestKill kills the real binary again and again while it mines, takes transfers
-// and follows another node's chain, whose blocks replace its own. After each
-// kill the data must verify, and in the end every transfer that was answered is
-// in the chain exactly once.
+// and follows another node's chain, whose blocks replace its own. Opened again
+// after each kill the data must verify, and in the end every transfer that was
+// answered is in the chain exactly once.
 func TestKill(t *testing.T) {
 	rival := testutil.Start(t, binary)
 	dir, home := t.TempDir(), t.TempDir()
@@ -47,10 +48,8 @@ func TestKill(t *testing.T) {
 		// In every other round nothing replaces the node's own blocks, so that each
 		// one that it answered must be there again.
 		v.load(node, round%2 == 1)
-		out, err := exec.Command(binary, "verify", "--data", dir).CombinedOutput()
-		if err != nil {
-			t.Fatalf("round %d: %v\n%s", round, err, out)
-		}
+		mustRun(t, "export", "--data", dir) // opens the directory, which clears away what was cut off
+		mustRun(t, "verify", "--data", dir)
 	}
 	node, err := testutil.Launch(binary, testutil.Home(home), home, port, "--data", dir)
 	if err != nil {
@@ -62,6 +61,16 @@ func TestKill(t *testing.T) {
 	v.checkTransfers()
 	if code := node.Stop(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, node.Log())
+	}
+}
+
+func mustRun(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if out, err := cmd.Output(); err != nil {
+		t.Fatalf("cairn %s: %v\n%s%s", args[0], err, stderr.Bytes(), out)
 	}
 }
 
@@ -261,9 +270,7 @@ func TestTerminate(t *testing.T) {
 		t.Skip("there is no SIGTERM")
 	}
 	genesis := t.TempDir() + "/hard.json"
-	if out, err := exec.Command(binary, "genesis", "new", "hard", "-o", genesis, "--signatures=false", "--bits", "01010000").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	mustRun(t, "genesis", "new", "hard", "-o", genesis, "--signatures=false", "--bits", "01010000")
 	node := testutil.Start(t, binary, "--network", genesis, "--mine", "--data", t.TempDir()+"/node")
 	searching := make(chan error)
 	go func() {

@@ -78,7 +78,7 @@ func (a *app) logger(s *settings) (*slog.Logger, error) {
 	terminal := isTerminal(a.stderr)
 	switch {
 	case s.logFormat == "text" || s.logFormat == "auto" && terminal:
-		return slog.New(tint.NewHandler(a.stderr, &tint.Options{Level: level, NoColor: !terminal})), nil
+		return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{Level: level, NoColor: !terminal})), nil
 	case s.logFormat == "json" || s.logFormat == "auto":
 		return slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level})), nil
 	}
