@@ -40,11 +40,19 @@ never overwritten.`,
 		}
 		st, err := store.Open(dir, store.Options{})
 		if err != nil {
-			return err
+			return whichNode(err)
 		}
 		return errors.Join(a.export(cmd.Context(), st, name), st.Close())
 	}
 	return cmd
+}
+
+// whichNode adds to the error that there is no data how to say where some is.
+func whichNode(err error) error {
+	if errors.Is(err, store.ErrNoData) {
+		return fmt.Errorf("%w; say which node is meant with --data DIR, or with --network and -p as it is started", err)
+	}
+	return err
 }
 
 // argument is the file that a command names, - when it names none.

@@ -34,8 +34,6 @@ func (p *progress) show(stage string, done, total uint64, bytes bool) {
 			progressbar.OptionSetDescription(stage),
 			progressbar.OptionShowBytes(bytes),
 			progressbar.OptionShowCount(),
-			progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString(stage),
 			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionSetPredictTime(true),
 			progressbar.OptionSetWidth(30),

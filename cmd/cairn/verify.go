@@ -38,7 +38,7 @@ Exit codes: 0 all is sound; 1 it is not, and what is wrong is listed;
 		})
 		p.end()
 		if err != nil {
-			return &codeError{exitUsage, fmt.Errorf("could not verify: %w", err)}
+			return &codeError{exitUsage, fmt.Errorf("could not verify: %w", whichNode(err))}
 		}
 		return printReport(a.stdout, dir, report)
 	}
