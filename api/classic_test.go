@@ -527,6 +527,16 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
+// Nobody can hold more than the largest amount.
+func TestBalanceLimit(t *testing.T) {
+	n := newNode(t, nodeConfig{})
+	n.post("/create-transaction", `{"sender":"a","recipient":"b","amount":90071992}`)
+	n.mine()
+	n.unchanged(func() {
+		n.post("/create-transaction", `{"sender":"c","recipient":"b","amount":1}`).refused(409, "largest", "send less")
+	})
+}
+
 func TestFullPool(t *testing.T) {
 	n := newNode(t, nodeConfig{pool: mempool.Limits{Transfers: 2}})
 	for range 2 {

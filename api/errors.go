@@ -118,7 +118,6 @@ func (s *server) writeProblem(w *response, r *http.Request, err error) {
 	}
 	header := w.Header()
 	header.Set("Content-Type", client.ProblemType)
-	header.Del("ETag")
 	var auth challenge
 	if errors.As(err, &auth) {
 		header.Set("WWW-Authenticate", auth.authenticate)

@@ -177,9 +177,6 @@ func watchClient(w *response, r *http.Request) error {
 const maxBody = 64 << 10
 
 func readBody(w *response, r *http.Request) ([]byte, error) {
-	if r.ContentLength > maxBody {
-		return nil, errBodySize
-	}
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return nil, bodyError(err)

@@ -4,6 +4,9 @@
 
 const $ = (id) => document.getElementById(id);
 
+// Where the node is: a proxy may serve it under a path.
+const base = new URL(".", location.href).href.replace(/\/$/, "");
+
 // Most of an answer that is shown: a whole chain can be larger than a browser
 // wants to draw.
 const maxShown = 200_000;
@@ -78,7 +81,7 @@ function describe(call) {
   const form = call.querySelector("form");
   const given = (names) => (names || "").split(" ").filter((name) => name && form[name].value !== "");
   const query = new URLSearchParams(given(call.dataset.query).map((name) => [name, form[name].value])).toString();
-  const request = { method: call.dataset.method, url: location.origin + call.dataset.path + (query && "?" + query) };
+  const request = { method: call.dataset.method, url: base + call.dataset.path + (query && "?" + query) };
   if (call.dataset.body) {
     const pairs = given(call.dataset.body).map((name) => JSON.stringify(name) + ": " + jsonValue(form[name]));
     request.body = "{" + pairs.join(", ") + "}";
@@ -193,7 +196,7 @@ const blocksShown = 7;
 let shownTip = "";
 
 async function get(path) {
-  const response = await fetch(path);
+  const response = await fetch(base + path);
   if (!response.ok) throw new Error(path + ": " + response.status);
   return response.json();
 }

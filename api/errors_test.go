@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"cairn/api/client"
+	"cairn/chain"
+	"cairn/consensus"
+	"cairn/internal/jsonobject"
+	"cairn/mempool"
+	"cairn/miner"
+	"cairn/store"
+	"cairn/syncer"
+)
+
+// Which error becomes which status. What is not here is a fault of the node's.
+func TestProblemOf(t *testing.T) {
+	for status, errs := range map[int][]error{
+		400: {jsonobject.ErrSyntax, jsonobject.ErrDuplicate},
+		401: {challenge{client.NewProblem(401, "why"), bearer}},
+		404: {errNoSuchURL},
+		405: {notAllowed{client.NewProblem(405, "why"), "GET"}},
+		409: {
+			consensus.ErrInsufficient, consensus.ErrBalanceLimit, consensus.ErrMinBalance, consensus.ErrReplay, consensus.ErrDuplicateSalt,
+			mempool.ErrConflict, miner.ErrNoRecipient, syncer.ErrTooMany,
+		},
+		413: {errBodySize},
+		422: {
+			consensus.ErrAccount, consensus.ErrAccountText, consensus.ErrSystemAccount, consensus.ErrSmallOrder, consensus.ErrAmount,
+			consensus.ErrAmountText, consensus.ErrFee, consensus.ErrSum, consensus.ErrExpired, consensus.ErrExpiryTooFar, consensus.ErrSignature,
+			consensus.ErrUnexpectedSignature, syncer.ErrAddress,
+		},
+		503: {mempool.ErrFull, chain.ErrClosed, store.ErrFailed, context.Canceled, context.DeadlineExceeded},
+		500: {errPanic, errors.New("anything"), store.ErrDamaged, store.ErrNotFound, consensus.ErrCommitment, chain.ErrInvalid},
+	} {
+		for _, err := range errs {
+			p := problemOf(fmt.Errorf("around: %w", err))
+			if p.Status != status || p.Detail == "" {
+				t.Errorf("%v became %+v, want the status %d", err, p, status)
+			}
+		}
+	}
+}
