@@ -82,7 +82,7 @@ func (c *fileCheck) markerFault(err error) bool {
 
 // add takes note of a fault, if it is the first of its file.
 func (c *fileCheck) add(file string, err error) {
-	f := FileFault{File: file, Reason: err.Error(), Torn: errors.Is(err, errTorn)}
+	f := FileFault{File: file, Reason: firstLine(err), Torn: errors.Is(err, errTorn)}
 	errors.As(err, &f)
 	if !slices.ContainsFunc(c.faults, func(g FileFault) bool { return g.File == f.File }) {
 		c.faults = append(c.faults, f)
@@ -112,7 +112,7 @@ func (c *fileCheck) run(mark marker) error {
 			return err
 		}
 	}
-	return c.checkTables(mark, tables)
+	return c.checkDatabase(mark, tables)
 }
 
 // measure finds the files of the database.
@@ -189,24 +189,53 @@ func (c *fileCheck) checkLog(name string, number uint32) error {
 	return checkLog(f, number)
 }
 
-// checkTables checks the tables. Those that the database does not use are what a
-// crash left of some that were being written or removed.
-func (c *fileCheck) checkTables(mark marker, tables []string) error {
-	var used map[string]bool
-	if !slices.ContainsFunc(c.faults, func(f FileFault) bool { return !f.Torn }) {
-		err := c.step(dbName, func() (err error) {
-			used, err = c.usedTables(mark)
-			return err
-		})
-		if err != nil {
+// checkDatabase opens the database read-only, which finds missing tables, and
+// checks all tables. If there are faults already, opening would find the same.
+func (c *fileCheck) checkDatabase(mark marker, tables []string) error {
+	s := newStore(c.directory, Options{})
+	if !c.faulty() {
+		if err := c.step(dbName, func() error { return s.openPebble(dbName, minCache, true) }); err != nil {
 			return err
 		}
 	}
+	if c.faulty() {
+		return c.checkTables(tables, nil)
+	}
+	used, err := s.tables()
+	if err == nil {
+		err = c.checkTables(tables, used)
+	}
+	if err == nil && !c.faulty() {
+		err = c.step(dbName, func() error { return s.load(mark) })
+	}
+	return errors.Join(err, s.closePebble())
+}
+
+// faulty says whether there is a fault that no interrupted write explains.
+func (c *fileCheck) faulty() bool {
+	return slices.ContainsFunc(c.faults, func(f FileFault) bool { return !f.Torn })
+}
+
+// tables returns the names of the tables that the database uses.
+func (s *Store) tables() (map[string]bool, error) {
+	used := make(map[string]bool)
+	levels, err := s.db.SSTables()
+	for _, level := range levels {
+		for _, table := range level {
+			used[fmt.Sprintf("%s/%06d%s", dbName, uint64(table.BackingSSTNum), tableSuffix)] = true
+		}
+	}
+	return used, err
+}
+
+// checkTables checks tables. One that is not used is what a crash left of a table
+// that was being written or removed; used is nil where that is not known.
+func (c *fileCheck) checkTables(tables []string, used map[string]bool) error {
 	for _, name := range tables {
 		err := c.step(name, func() error {
 			err := c.checkTable(name)
 			if err != nil && used != nil && !used[name] {
-				err = FileFault{File: name, Torn: true, Reason: fmt.Sprintf("%v: but no record is in it; "+
+				err = FileFault{File: name, Torn: true, Reason: fmt.Sprintf("%v: but nothing is kept in it; "+
 					"an interrupted write leaves that, and starting the node removes it", err)}
 			}
 			return err
@@ -216,23 +245,6 @@ func (c *fileCheck) checkTables(mark marker, tables []string) error {
 		}
 	}
 	return nil
-}
-
-// usedTables opens the database read-only, which finds missing tables, and says
-// which ones it uses.
-func (d directory) usedTables(mark marker) (map[string]bool, error) {
-	s, err := d.openReadOnly(mark)
-	if err != nil {
-		return nil, err
-	}
-	used := make(map[string]bool)
-	levels, err := s.db.SSTables()
-	for _, level := range levels {
-		for _, table := range level {
-			used[fmt.Sprintf("%s/%06d%s", dbName, uint64(table.BackingSSTNum), tableSuffix)] = true
-		}
-	}
-	return used, errors.Join(err, s.closePebble())
 }
 
 // checkTable reads every block of a table, each of which has a checksum.

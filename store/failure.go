@@ -9,11 +9,12 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// failure remembers the first write that failed, and ends all writing. What
-// Pebble would do by itself after a failed write is of no use here: it returns
+// failure remembers the first write that failed, and ends all writing. What Pebble
+// would do by itself after a failed write is of no use here: it returns
 // nil from a commit whose log it could not sync, may crash the process in the
 // next one, and writes a table that does not fit again and again, even while it
 // opens. So a failure is caught in the file system beneath, and Pebble never
@@ -88,16 +89,19 @@ func (f *failure) guard(write func() error) error {
 	return err
 }
 
-// explain says what the operator can do about a failed write to the directory.
+// explain says what the operator can do about a failure.
 func (d directory) explain(err error) error {
-	if !errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("%w: %s: see to the disk, then start again: %w", ErrFailed, d.path, err)
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		free := ""
+		if usage, err := d.fs.GetDiskUsage(d.path); err == nil {
+			free = fmt.Sprintf(", %d MiB are free", usage.AvailBytes>>20)
+		}
+		return fmt.Errorf("%w: the disk of %s is full%s: make room, then start again: %w", ErrFailed, d.path, free, err)
+	case pebble.IsCorruptionError(err):
+		return fmt.Errorf("%w: %w", ErrFailed, d.advise(readError(err)))
 	}
-	free := ""
-	if usage, err := d.fs.GetDiskUsage(d.path); err == nil {
-		free = fmt.Sprintf(", %d MiB are free", usage.AvailBytes>>20)
-	}
-	return fmt.Errorf("%w: the disk of %s is full%s: make room, then start again: %w", ErrFailed, d.path, free, err)
+	return fmt.Errorf("%w: %s: see to the disk, then start again: %w", ErrFailed, d.path, err)
 }
 
 // guardedFS is the file system that Pebble writes to.

@@ -83,8 +83,9 @@ func (b *Batch) putGenesis(rules *consensus.Rules) {
 	}
 }
 
-// inspect looks for damage and changes nothing. Opening would find most of it
-// too, but only after it has removed files and made others.
+// inspect looks for damage and changes nothing. Opening for use would find most
+// of it too, but only after it has removed files and made others. What goes wrong
+// is ErrDamaged, unless the operating system refuses something.
 func (d directory) inspect(mark marker) error {
 	sums, err := d.readSums()
 	if err != nil {
@@ -95,30 +96,17 @@ func (d directory) inspect(mark marker) error {
 			return err
 		}
 	}
-	s, err := d.openReadOnly(mark)
-	if err != nil {
-		return err
-	}
-	return s.closePebble()
-}
-
-// openReadOnly opens the database without changing a file. What goes wrong is
-// ErrDamaged, unless the operating system refuses something.
-func (d directory) openReadOnly(mark marker) (s *Store, err error) {
-	s = newStore(d, Options{})
+	s := newStore(d, Options{})
 	if err = s.openPebble(dbName, minCache, true); err == nil {
-		if err = s.load(mark); err != nil {
-			err = errors.Join(err, s.closePebble())
-		}
+		err = errors.Join(s.load(mark), s.closePebble())
 	}
 	var system syscall.Errno
-	switch {
-	case err == nil:
-		return s, nil
-	case errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist):
-		return nil, err
+	if refused := errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist); err == nil || refused {
+		return err
 	}
-	return nil, FileFault{File: dbName, Reason: err.Error()}
+	fault := FileFault{File: dbName, Reason: firstLine(err)}
+	errors.As(err, &fault)
+	return fault
 }
 
 // open opens the database for use.

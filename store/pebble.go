@@ -41,8 +41,9 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		MemTableStopWritesThreshold: 4,
 		EventListener: &pebble.EventListener{
 			BackgroundError: s.failure.note,
+			// Whoever reads gets the error too, and a compaction reports it as its own.
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
-				s.failure.note(fmt.Errorf("%w: %s", ErrDamaged, i))
+				s.log.Error("A file of the database is damaged", "file", i.Path, "error", i.Details)
 			},
 			LowDiskSpace: func(i pebble.LowDiskSpaceInfo) {
 				s.log.Warn("The disk is nearly full", "free_bytes", i.AvailBytes, "dir", s.dir.path)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -220,9 +221,16 @@ func (v *View) scan(lower, upper []byte) iter.Seq2[Record, error] {
 	}
 }
 
+// readError makes ErrDamaged of what Pebble calls corruption.
 func readError(err error) error {
 	if pebble.IsCorruptionError(err) {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: %s", ErrDamaged, firstLine(err))
 	}
 	return err
+}
+
+// firstLine leaves out what Pebble adds to some errors for itself.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
