@@ -55,6 +55,7 @@ type network struct {
 
 	mu      sync.Mutex
 	servers map[string]*pipeListener
+	dials   int
 }
 
 func newNetwork(t testing.TB, change func(*consensus.Rules)) *network {
@@ -98,6 +99,7 @@ func (n *network) host(name string, handler http.Handler) (address string) {
 func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.servers[address]
+	n.dials++
 	n.mu.Unlock()
 	if l == nil {
 		return nil, errors.New("connection refused")
@@ -337,6 +339,10 @@ search:
 }
 
 func (s *stranger) serveHeaders(w http.ResponseWriter, r *http.Request) {
+	if r.FormValue("max") == "0" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
 	headers := s.after(r)
 	w.Write(binary.LittleEndian.AppendUint32(s.claim.append(nil), uint32(len(headers))))
 	for i := range headers {

@@ -236,6 +236,24 @@ func TestServeSlowReader(t *testing.T) {
 	})
 }
 
+// What is served leaves the connection as it was: the next call may come much
+// later.
+func TestServeOneConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, nil)
+		src := &source{n.host("x", n.node().Handler()), n.node().transport, defaultLimits()}
+		for range 3 {
+			if _, err := src.tip(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(45 * time.Second)
+		}
+		if n.dials != 1 {
+			t.Errorf("%d connections were made", n.dials)
+		}
+	})
+}
+
 // The whole over real sockets, with the transport that nodes have.
 func TestOverTCP(t *testing.T) {
 	n := newNetwork(t, nil)

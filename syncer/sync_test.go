@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"cairn/chain/chaintest"
 	"cairn/consensus"
@@ -245,32 +247,34 @@ func TestMemory(t *testing.T) {
 
 // Callers take turns; each gets an answer of its own.
 func TestOneAtATime(t *testing.T) {
-	n := newNetwork(t, nil)
-	blocks := n.Chain("a", chaintest.Genesis, 3, chaintest.Spec{})
-	node := n.node()
-	s := n.stranger(blocks...)
-	var inside, most atomic.Int32
-	s.onTip = func(w http.ResponseWriter, r *http.Request) {
-		most.Store(max(most.Load(), inside.Add(1)))
-		s.serveTip(w, r)
-		inside.Add(-1)
-	}
-	node.register(n.host("a", s))
-	results := make(chan error)
-	for range 5 {
-		go func() {
-			_, err := node.Sync(context.Background())
-			results <- err
-		}()
-	}
-	for range 5 {
-		if err := <-results; err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, nil)
+		node := n.node()
+		s := n.stranger(n.Chain("a", chaintest.Genesis, 3, chaintest.Spec{})...)
+		var inside, most atomic.Int32
+		s.onTip = func(w http.ResponseWriter, r *http.Request) {
+			most.Store(max(most.Load(), inside.Add(1)))
+			time.Sleep(time.Second)
+			s.serveTip(w, r)
+			inside.Add(-1)
 		}
-	}
-	if most.Load() != 1 || s.asked(tipPath) != 5 {
-		t.Errorf("%d at a time, %d in all", most.Load(), s.asked(tipPath))
-	}
+		node.register(n.host("a", s))
+		results := make(chan error)
+		for range 5 {
+			go func() {
+				_, err := node.Sync(t.Context())
+				results <- err
+			}()
+		}
+		for range 5 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if most.Load() != 1 || s.asked(tipPath) != 5 {
+			t.Errorf("%d at a time, %d in all", most.Load(), s.asked(tipPath))
+		}
+	})
 }
 
 // A caller that leaves ends the sync at once, wherever it is.
