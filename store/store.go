@@ -106,7 +106,11 @@ func Open(dir string, o Options) (*Store, error) {
 // holds in memory is then not released.
 func (s *Store) Close() error {
 	s.failure.open.Store(false)
-	err := s.closePebble()
+	// What is in a table need not be read from the log, twice, by the next Open.
+	err := s.failure.run(s.db.Flush)
+	if err == nil {
+		err = s.closePebble()
+	}
 	if err == nil {
 		err = s.dir.writeSums(closedFiles)
 	}
