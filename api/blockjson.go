@@ -42,7 +42,7 @@ func appendBlock(b []byte, rules *consensus.Rules, height uint32, block *types.B
 
 func appendTransaction(b []byte, rules *consensus.Rules, amount uint64, recipient, sender types.Account) []byte {
 	b = append(b, `{"amount":`...)
-	b = append(b, rules.FormatAmount(amount)...)
+	b = rules.AppendAmount(b, amount)
 	b = append(b, `,"recipient":`...)
 	b = appendString(b, rules.FormatAccount(recipient))
 	b = append(b, `,"sender":`...)

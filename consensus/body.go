@@ -84,11 +84,11 @@ func (r *Rules) CheckTransfer(t *types.Transfer, height uint32) error {
 	}
 	switch {
 	case t.Amount > types.MaxAmount:
-		return fmt.Errorf("%w: %d", ErrAmount, t.Amount)
+		return fmt.Errorf("%w: %s", ErrAmount, r.FormatAmount(t.Amount))
 	case t.Fee > types.MaxAmount:
-		return fmt.Errorf("%w: %d", ErrFee, t.Fee)
+		return fmt.Errorf("%w: %s", ErrFee, r.FormatAmount(t.Fee))
 	case t.Amount+t.Fee > types.MaxAmount:
-		return fmt.Errorf("%w: %d and %d", ErrSum, t.Amount, t.Fee)
+		return fmt.Errorf("%w: %s and %s", ErrSum, r.FormatAmount(t.Amount), r.FormatAmount(t.Fee))
 	case t.Expiry < height:
 		return fmt.Errorf("%w: at height %d, the block is at %d", ErrExpired, t.Expiry, height)
 	case uint64(t.Expiry) > uint64(height)+uint64(r.TxLifetime):

@@ -63,10 +63,14 @@ func (r *Rules) ApplyTransfer(b Balances, t *types.Transfer) error {
 
 func (r *Rules) checkMinBalance(whose string, balance int64) error {
 	if balance > 0 && balance < int64(r.MinBalance) {
-		return fmt.Errorf("%w: the %s would have %d, the least is %d", ErrMinBalance, whose, balance, r.MinBalance)
+		return fmt.Errorf("%w: the %s would have %s, the least is %s",
+			ErrMinBalance, whose, r.coins(balance), r.coins(int64(r.MinBalance)))
 	}
 	return nil
 }
+
+// coins writes a balance for the people who read an error.
+func (r *Rules) coins(balance int64) string { return r.FormatBalance(balance) + " " + r.Symbol }
 
 // AddFee adds a fee to total, the subsidy and the fees so far of a block. A
 // block in which that is above MaxAmount cannot pay its miner: ErrRewardAmount.

@@ -254,18 +254,29 @@ func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// FormatAmount writes base units as coins, in plain decimal digits without
-// trailing zeros: what ParseAmount reads, and a number in JSON.
-func (r *Rules) FormatAmount(amount uint64) string {
-	decimals := int(r.Decimals)
-	digits := fmt.Sprintf("%0*d", decimals+1, amount)
-	point := len(digits) - decimals
-	whole, fraction := digits[:point], strings.TrimRight(digits[point:], "0")
-	if fraction == "" {
-		return whole
+// AppendAmount appends base units as coins, in plain decimal digits without
+// needless zeros: 3, 0.1, 0.00000001. It is a JSON number too.
+func (r *Rules) AppendAmount(b []byte, amount uint64) []byte {
+	unit := uint64(1)
+	for range r.Decimals {
+		unit *= 10
 	}
-	return whole + "." + fraction
+	b = strconv.AppendUint(b, amount/unit, 10)
+	fraction := amount % unit
+	if fraction == 0 {
+		return b
+	}
+	b = append(b, '.')
+	for fraction > 0 {
+		unit /= 10
+		b = append(b, '0'+byte(fraction/unit))
+		fraction %= unit
+	}
+	return b
 }
+
+// FormatAmount returns what AppendAmount appends.
+func (r *Rules) FormatAmount(amount uint64) string { return string(r.AppendAmount(nil, amount)) }
 
 // FormatBalance writes a balance as FormatAmount does, with a minus sign in front
 // when it is below zero.

@@ -163,8 +163,8 @@ func (p *Pool) add(e Entry, height uint32, balance func(types.Account) int64) (e
 	e.Size = e.Transfer.Size()
 	old := p.same(e.Transfer.Sender, e.Transfer.Salt)
 	if old != nil && !outbids(&e, old) {
-		return nil, nil, fmt.Errorf("%w: a fee of %d for %d bytes against %d for %d",
-			ErrConflict, e.Transfer.Fee, e.Size, old.Transfer.Fee, old.Size)
+		return nil, nil, fmt.Errorf("%w: a fee of %s for %d bytes against %s for %d",
+			ErrConflict, p.rules.FormatAmount(e.Transfer.Fee), e.Size, p.rules.FormatAmount(old.Transfer.Fee), old.Size)
 	}
 	if balance != nil {
 		if err := p.affords(e.Transfer, old, balance); err != nil {
@@ -228,7 +228,7 @@ func (p *Pool) room(e, old *Entry) (victims []*Entry, err error) {
 		return !fits()
 	})
 	if !fits() {
-		return nil, fmt.Errorf("%w: a fee of %d for %d bytes is too little now", ErrFull, e.Transfer.Fee, e.Size)
+		return nil, fmt.Errorf("%w: a fee of %s for %d bytes is too little now", ErrFull, p.rules.FormatAmount(e.Transfer.Fee), e.Size)
 	}
 	return victims, nil
 }
