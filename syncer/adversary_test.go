@@ -141,7 +141,12 @@ func TestBadAnswers(t *testing.T) {
 			return func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte{0xff}, 10_000)) }
 		}, Malformed, time.Second},
 		{"is busy", func(http.HandlerFunc) http.HandlerFunc { return status(503) }, Busy, 5 * time.Second},
-		{"fails", func(http.HandlerFunc) http.HandlerFunc { return status(500) }, NotANode, time.Second},
+		{"fails", func(http.HandlerFunc) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(500)
+				fmt.Fprint(w, "\x1b[2J"+strings.Repeat("\n", 100_000))
+			}
+		}, NotANode, time.Second},
 		{"has large headers", func(own http.HandlerFunc) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("X", strings.Repeat("x", 20<<10))
@@ -188,7 +193,7 @@ func TestBadAnswers(t *testing.T) {
 				if path != blocksPath && height != 0 {
 					t.Errorf("the chain has %d blocks", height)
 				}
-				if strings.ContainsAny(result.Detail, "\x1b\n") {
+				if strings.ContainsAny(result.Detail, "\x1b\n") || len(result.Detail) > 1500 {
 					t.Errorf("the detail is not fit for a terminal: %q", result.Detail)
 				}
 			})

@@ -33,7 +33,7 @@ type NeighbourResult struct {
 	Detail  string // a sentence for people; what came from the neighbour is quoted and cut
 }
 
-// Result says what came of asking all neighbours.
+// Result says what came of asking all neighbours, in the order of Neighbours.
 type Result struct {
 	Available  bool // some neighbour gave a valid chain, be it lighter
 	Replaced   bool // this node's chain changed to a neighbour's

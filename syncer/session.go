@@ -372,7 +372,6 @@ func (v *session) result() Result {
 		r.Neighbours = append(r.Neighbours, NeighbourResult{p.address, p.word, p.detail})
 		r.Available = r.Available || slices.Contains([]string{Adopted, Same, NotHeavier, Self}, p.word)
 	}
-	slices.SortFunc(r.Neighbours, func(a, b NeighbourResult) int { return cmp.Compare(a.Address, b.Address) })
 	return r
 }
 

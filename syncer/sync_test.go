@@ -245,6 +245,31 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// The memory of a body that turned out to be bad is free again.
+func TestMemoryIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, nil)
+		blocks := bulky(n, 5)
+		bad, good := n.stranger(blocks...), n.stranger(blocks...)
+		for hash, b := range bad.blocks {
+			bad.blocks[hash] = append(b, 0)
+		}
+		good.onBlocks = func(w http.ResponseWriter, r *http.Request) {
+			for bad.asked(blocksPath) == 0 {
+				time.Sleep(time.Second)
+			}
+			good.serveBlocks(w, r)
+		}
+		node := n.node()
+		node.limits.held = 1
+		node.register(n.host("bad", bad), n.host("good", good))
+		node.wantSync(true, Malformed, Adopted)
+		if peak := node.peak.Load(); peak > costOf(blocks[0].Size()+1) {
+			t.Errorf("%d bytes were held, a block is %d", peak, blocks[0].Size())
+		}
+	})
+}
+
 // Callers take turns; each gets an answer of its own.
 func TestOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
