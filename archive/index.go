@@ -87,7 +87,11 @@ func text(l store.Loc) string { return fmt.Sprintf("transfer %d of block %d", l.
 // checkOverwritten checks what an undo record says of a transfer: that an earlier
 // one had its sender and salt. If so, that one must be more than a lifetime ago.
 func (v *verifier) checkOverwritten(l *loaded, t *types.Transfer, earlier store.Loc) {
-	if err := v.holds(earlier, t.Sender, t.Salt); err != nil {
+	err := v.holds(earlier, t.Sender, t.Salt)
+	if err == nil && earlier.Height >= l.height {
+		err = errors.New("which is not in an earlier block")
+	}
+	if err != nil {
 		v.record(store.UndoKey(l.height, l.hash), l.height,
 			fmt.Errorf("it says that the block wrote over %s: %w", text(earlier), err))
 	} else if err := consensus.CheckReplay(t, v.rules.TxLifetime, l.height, earlier.Height); err != nil {

@@ -2,15 +2,21 @@ package archive
 
 import (
 	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"cairn/accounts"
+	"cairn/chain/chaintest"
 	"cairn/consensus"
 	"cairn/store"
 	"cairn/types"
@@ -222,5 +228,185 @@ func TestVerifyNamesWhatIsTooMuch(t *testing.T) {
 		if len(faults) != 1 || !bytes.Equal(faults[0].Key, c.key) {
 			t.Errorf("%s: faults %v", c.what, faults)
 		}
+	}
+}
+
+// TestVerifyGoesOn checks that where one record hides others, what can still be
+// checked is, and is not blamed.
+func TestVerifyGoesOn(t *testing.T) {
+	dir, n := sample(t)
+	b5 := n.Hash("b5")
+	n.close()
+	raw(t, dir, func(db *pebble.DB) {
+		for _, key := range [][]byte{store.BodyKey(5, b5), store.UndoKey(5, b5), store.AccountKey(accounts.KeyOf("bob"))} {
+			if err := db.Delete(key, pebble.Sync); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	want := map[string]bool{
+		string(store.BodyKey(5, b5)): true, string(store.UndoKey(5, b5)): true,
+		"a": true, // the balances, among them the account that is gone, cannot be checked
+	}
+	r := mustVerify(t, dir)
+	for _, f := range r.Faults {
+		if f.File == "" && !want[string(f.Key)] {
+			t.Error("also", f)
+		}
+		delete(want, string(f.Key))
+	}
+	if len(want) > 0 || r.Blocks != 10 {
+		t.Errorf("not named: %q, of %d blocks", slices.Collect(maps.Keys(want)), r.Blocks)
+	}
+}
+
+// TestVerifyBlamesTheUndoRecord checks that an undo record which has to fill in
+// for a body is itself held to the commitment of the next block.
+func TestVerifyBlamesTheUndoRecord(t *testing.T) {
+	dir, n := sample(t)
+	b5 := n.Hash("b5")
+	n.close()
+	raw(t, dir, func(db *pebble.DB) {
+		if err := db.Delete(store.BodyKey(5, b5), pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, r := range records(t, dir) {
+		if bytes.Equal(r.Key, store.UndoKey(5, b5)) {
+			r.Value[len("\x04\x03bob")+8+2]++ // a balance after the block
+			for _, f := range changed(t, dir, r.Key, r.Value) {
+				if bytes.Equal(f.Key, r.Key) && errors.Is(f.Reason, consensus.ErrCommitment) {
+					return
+				}
+				t.Log(f)
+			}
+		}
+	}
+	t.Error("the undo record is not blamed")
+}
+
+func TestVerifyFiles(t *testing.T) {
+	dir, n := sample(t)
+	if _, err := Verify(t.Context(), dir, nil); !errors.Is(err, store.ErrBusy) {
+		t.Errorf("while a node runs: %v", err)
+	}
+	n.close()
+	if _, err := Verify(t.Context(), t.TempDir(), nil); !errors.Is(err, store.ErrNoData) {
+		t.Errorf("an empty directory: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Verify(ctx, dir, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []string{"cairn.txt"}
+	for _, e := range entries {
+		files = append(files, "db/"+e.Name())
+	}
+	for _, name := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(data) == 0 {
+			continue
+		}
+		broken := bytes.Clone(data)
+		broken[len(data)/2] ^= 0x10
+		if err := os.WriteFile(path, broken, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := mustVerify(t, dir)
+		if !slices.ContainsFunc(r.Faults, func(f Fault) bool { return f.File == name && f.Reason != nil }) {
+			t.Errorf("a bit of %s flipped: %v", name, r.Faults)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := mustVerify(t, dir); !r.Sound() {
+		t.Error(r.Faults)
+	}
+}
+
+func TestVerifyPendingSignature(t *testing.T) {
+	rules := *shortRules(t)
+	rules.Signatures, rules.CreditLimit = true, 0
+	public, private, _ := ed25519.GenerateKey(nil)
+	rules.Allocations = []consensus.Allocation{{Account: types.Account(public), Amount: 100}}
+	network, err := consensus.NewRules(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	n := create(t, dir, network)
+	good := pay(1, types.Account(public), types.Account(public), 1, 1)
+	network.Sign(&good, private)
+	if _, err := n.AddTransfer(t.Context(), good); err != nil {
+		t.Fatal(err)
+	}
+	bad := good
+	bad.Salt++
+	b := n.store.NewBatch()
+	b.PutPending(9, 1, &bad)
+	if err := b.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	n.close()
+	r := mustVerify(t, dir)
+	if len(r.Faults) != 1 || !errors.Is(r.Faults[0].Reason, consensus.ErrSignature) || !bytes.Equal(r.Faults[0].Key, store.PendingKey(9)) {
+		t.Errorf("faults %v", r.Faults)
+	}
+}
+
+// TestVerifySaltsUsedAgain has the same few salts in every other block, so each
+// transfer is on a long list.
+func TestVerifySaltsUsedAgain(t *testing.T) {
+	rules := *shortRules(t)
+	rules.TxLifetime = 1
+	network, err := consensus.NewRules(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	n := create(t, dir, network)
+	parent := chaintest.Genesis
+	for h := range uint32(200) {
+		var spec chaintest.Spec
+		for salt := range uint64(3) {
+			if salt == uint64(h%2) || salt == 2 && h%7 == 0 {
+				spec.Transfers = append(spec.Transfers, pay(h+1, "early", "bob", 1, salt))
+			}
+		}
+		name := fmt.Sprint("a", h+1)
+		n.Add(name, parent, spec)
+		parent = name
+	}
+	n.mustAdd(names("a", 200)...)
+	n.close()
+	if r := mustVerify(t, dir); !r.Sound() || r.Transfers != 229 {
+		t.Errorf("%d transfers, faults %v", r.Transfers, r.Faults)
+	}
+}
+
+// TestVerifyManyFaults checks that all are counted and the first are kept.
+func TestVerifyManyFaults(t *testing.T) {
+	dir, n := sample(t)
+	n.close()
+	raw(t, dir, func(db *pebble.DB) {
+		for i := range 300 {
+			if err := db.Set(fmt.Appendf(nil, "z%d", i), nil, pebble.NoSync); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if r := mustVerify(t, dir); r.Count < 300 || r.Count > 310 || len(r.Faults) != maxFaults {
+		t.Errorf("%d faults, %d kept", r.Count, len(r.Faults))
 	}
 }
