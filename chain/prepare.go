@@ -109,8 +109,8 @@ func (p *pipeline) check(ctx context.Context, c *candidate) (body *consensus.Bod
 		to := min(from+signatureChunk, len(transfers))
 		group.Go(func() error {
 			return p.onCore(ctx, func() error {
-				known := func(i int) bool { return verified != nil && verified[from+i] }
-				if err := m.rules.VerifySignatures(transfers[from:to], known); err != nil {
+				known := func(i int) bool { return i < from || i >= to || verified != nil && verified[i] }
+				if err := m.rules.VerifySignatures(transfers, known); err != nil {
 					return blockError(c.state, err)
 				}
 				return nil
