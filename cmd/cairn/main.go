@@ -83,6 +83,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 // root builds the command tree. `cairn` itself runs a node.
 func (a *app) root() *cobra.Command {
 	root := a.nodeCommand()
+	root.Version = version()
+	root.SetVersionTemplate("cairn {{.Version}}\n")
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.PersistentPreRun = func(*cobra.Command, []string) { a.parsed = true }

@@ -49,6 +49,17 @@ func newSettings() (*settings, *pflag.FlagSet) {
 	return s, f
 }
 
+// completions are the values of settings that a shell can offer.
+var completions = map[string]cobra.CompletionFunc{
+	"data":       directories,
+	"log-level":  cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp),
+	"log-format": cobra.FixedCompletions([]string{"auto", "text", "json"}, cobra.ShellCompDirectiveNoFileComp),
+}
+
+func directories(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
 // mebibytes is a number of bytes whose text counts MiB.
 type mebibytes int64
 
@@ -70,6 +81,9 @@ func (a *app) useSettings(cmd *cobra.Command, names ...string) *settings {
 	all.VisitAll(func(f *pflag.Flag) {
 		if len(names) == 0 || slices.Contains(names, f.Name) {
 			cmd.Flags().AddFlag(f)
+			if complete := completions[f.Name]; complete != nil {
+				_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // fails for flags that are not there
+			}
 		}
 	})
 	cmd.Flags().SortFlags = false
