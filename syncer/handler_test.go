@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"cairn/chain/chaintest"
+	"cairn/consensus"
 	"cairn/types"
 )
 
@@ -84,9 +86,14 @@ func TestServeBlocks(t *testing.T) {
 	n := newNetwork(t, nil)
 	n.Chain("a", chaintest.Genesis, 2, chaintest.Spec{})
 	n.Chain("b", chaintest.Genesis, 3, chaintest.Spec{})
+	bad := n.Add("bad", "b3", chaintest.Spec{Spoil: func(b *types.Block) { b.Reward.Amount++ }})
 	x := n.node().has("a1", "a2").has("b1", "b2", "b3")
-	w := x.ask("GET", blocksPath+"?hash="+formatHashes([]types.Hash{n.Hash("b3"), n.Hash("a2"), types.Sum(nil), n.Hash(chaintest.Genesis)}))
-	for _, name := range []string{"b3", "a2", "", chaintest.Genesis} {
+	if err := x.chain.AddBlocks(t.Context(), []*types.Block{bad}); !errors.Is(err, consensus.ErrRewardAmount) {
+		t.Fatal(err)
+	}
+	asked := []types.Hash{n.Hash("b3"), n.Hash("a2"), types.Sum(nil), n.Hash("bad"), n.Hash(chaintest.Genesis)}
+	w := x.ask("GET", blocksPath+"?hash="+formatHashes(asked))
+	for _, name := range []string{"b3", "a2", "", "", chaintest.Genesis} {
 		size, err := readSize(w.Body, 10_000)
 		if err != nil {
 			t.Fatal(err)
@@ -241,12 +248,23 @@ func TestServeSlowReader(t *testing.T) {
 func TestServeOneConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, nil)
-		src := &source{n.host("x", n.node().Handler()), n.node().transport, defaultLimits()}
+		mux := http.NewServeMux()
+		mux.Handle(Path, n.node().Handler())
+		mux.HandleFunc("/other", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("other")) })
+		src := &source{n.host("x", mux), n.node().transport, defaultLimits()}
 		for range 3 {
 			if _, err := src.tip(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(45 * time.Second)
+			a, err := src.get(t.Context(), "/other")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(a); string(b) != "other" || err != nil {
+				t.Errorf("%q, %v", b, err)
+			}
+			a.Close()
 		}
 		if n.dials != 1 {
 			t.Errorf("%d connections were made", n.dials)

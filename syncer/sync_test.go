@@ -146,11 +146,12 @@ func TestRounds(t *testing.T) {
 	}
 }
 
-// What was fetched before is not fetched again.
+// What is stored already, on a side branch here, is not fetched again.
 func TestResume(t *testing.T) {
 	n := newNetwork(t, nil)
+	n.Chain("own", chaintest.Genesis, 160, chaintest.Spec{})
 	blocks := n.Chain("a", chaintest.Genesis, 200, chaintest.Spec{})
-	node := n.node()
+	node := n.node().has(names("own", 1, 160)...).has(names("a", 1, 150)...)
 	s := n.stranger(blocks...)
 	served := 0
 	s.onBlocks = func(w http.ResponseWriter, r *http.Request) {
@@ -158,7 +159,7 @@ func TestResume(t *testing.T) {
 		s.serveBlocks(w, r)
 	}
 	node.register(n.host("a", s))
-	node.has(names("a", 1, 150)...)
+	node.wantTip("own160")
 	node.wantSync(true, Adopted)
 	node.wantTip("a200")
 	if served != 50 {
