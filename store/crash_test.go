@@ -248,7 +248,7 @@ func failOneWrite(t *testing.T, n int64, kept bool) (duringLife, failed bool) {
 	fs := faultyFS{FS: mem, from: n, count: 1, kept: kept, err: errors.New("the disk is gone"), writes: new(atomic.Int64), failed: new(atomic.Int64)}
 	var w workload
 	var fatal atomic.Int64
-	err := live(t, &w, Options{FS: fs, Fatal: func(err error) {
+	call, err := live(t, &w, Options{FS: fs, Fatal: func(err error) {
 		fatal.Add(1)
 		if !errors.Is(err, ErrFailed) || !errors.Is(err, fs.err) {
 			t.Errorf("write %d: Fatal is told %v", n, err)
@@ -260,10 +260,10 @@ func failOneWrite(t *testing.T, n int64, kept bool) (duringLife, failed bool) {
 			t.Errorf("error %v, without a failed write", err)
 		}
 		return false, false
-	case fatal.Load() > 1:
-		t.Errorf("write %d: Fatal was called %d times", n, fatal.Load())
+	case fatal.Load() > 1, fatal.Load() == 1 && (call == "Create" || call == "Open"), fatal.Load() == 0 && call == "Commit":
+		t.Errorf("write %d: %s failed, and Fatal was called %d times", n, call, fatal.Load())
 	case fatal.Load() == 1 && !errors.Is(err, ErrFailed), err == nil:
-		t.Errorf("write %d: error %v", n, err)
+		t.Errorf("write %d: %s returns %v", n, call, err)
 	}
 	for _, percent := range []int{0, 100} {
 		disk := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(1, 1))})
@@ -283,11 +283,12 @@ func failOneWrite(t *testing.T, n int64, kept bool) (duringLife, failed bool) {
 	return fatal.Load() == 1, true
 }
 
-// live creates, commits, flushes, closes and opens until something fails.
-func live(t *testing.T, w *workload, o Options) error {
+// live creates, commits, flushes, closes and opens until a call fails, which it
+// names.
+func live(t *testing.T, w *workload, o Options) (call string, err error) {
 	s, err := Create(testDir, consensus.Dev(), o)
 	if err != nil {
-		return err
+		return "Create", err
 	}
 	for i := range 6 {
 		if err := w.round(s); err != nil {
@@ -297,23 +298,23 @@ func live(t *testing.T, w *workload, o Options) error {
 				t.Errorf("after %v: commit says %v, a read %d, %v", err, again, balance, readErr)
 			}
 			w.begun.Add(-1) // it was refused
-			return err
+			return "Commit", err
 		}
 		switch i {
 		case 1:
 			if err := s.failure.run(s.db.Flush); err != nil {
-				return err
+				return "Flush", err
 			}
 		case 3:
 			if err := s.Close(); err != nil {
-				return err
+				return "Close", err
 			}
 			if s, err = Open(testDir, o); err != nil {
-				return err
+				return "Open", err
 			}
 		}
 	}
-	return s.Close()
+	return "Close", s.Close()
 }
 
 // TestDiskFull fills a disk under several committers at once.

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -184,6 +186,32 @@ func TestCreateWhereItIsPossible(t *testing.T) {
 			mustClose(t, mustCreate(t, Options{FS: mem}))
 			mustClose(t, mustOpen(t, Options{FS: mem}))
 		})
+	}
+}
+
+// TestCreateTogether has several callers create one directory. One of them does.
+func TestCreateTogether(t *testing.T) {
+	for range 20 {
+		mem := vfs.NewMem()
+		var created atomic.Int64
+		var callers sync.WaitGroup
+		for range 8 {
+			callers.Go(func() {
+				s, err := Create(testDir, consensus.Dev(), Options{FS: mem})
+				switch {
+				case err == nil:
+					created.Add(1)
+					mustClose(t, s)
+				case !errors.Is(err, ErrBusy) && !errors.Is(err, ErrExists):
+					t.Errorf("error %v", err)
+				}
+			})
+		}
+		callers.Wait()
+		if n := created.Load(); n != 1 {
+			t.Errorf("%d callers created it", n)
+		}
+		mustClose(t, mustOpen(t, Options{FS: mem}))
 	}
 }
 
