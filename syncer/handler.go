@@ -134,15 +134,9 @@ func (s *stream) write(b []byte) error {
 	return s.err
 }
 
-// end hands over what is buffered, in time, and leaves the connection without a
-// deadline, as it was.
-func (s *stream) end() {
-	if s.err == nil {
-		_ = s.control.SetWriteDeadline(time.Now().Add(s.stall))
-		_ = s.control.Flush() // an error means that the caller left
-	}
-	_ = s.control.SetWriteDeadline(time.Time{})
-}
+// end gives the caller time for what is buffered. The server hands that over,
+// and takes the deadline off the connection for the next request.
+func (s *stream) end() { _ = s.control.SetWriteDeadline(time.Now().Add(s.stall)) }
 
 func (s *Syncer) claim(c *chain.Snapshot) claim {
 	return claim{s.chain.Rules().ChainID(), s.instance, c.Tip.Height, c.Tip.Hash, c.Tip.Work}
