@@ -27,6 +27,7 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,10 +61,12 @@ type Manager struct {
 	log        *slog.Logger
 	now        func() time.Time
 	treeLeaves int
+	maxPool    int // transfers
 
 	writer sync.Mutex
-	ledger ledger // what the disk holds
-	midway bool   // the disk is inside a long reorganisation: not what readers see
+	ledger ledger  // what the disk holds
+	midway bool    // the disk is inside a long reorganisation: not what readers see
+	unseen effects // of the batches of that reorganisation, for the pool
 
 	mu        sync.Mutex
 	tip       consensus.State
@@ -73,7 +76,8 @@ type Manager struct {
 	held      []heldBlock     // too new yet
 	arrivals  []mempool.Entry // pooled since the writer began; nil when none is at work
 	frozen    *sharedView     // what readers see during a long reorganisation
-	closed    bool
+	closed    bool            // nothing more may change
+	ended     bool            // nor may anything be read
 	nextWatch int
 	watchers  map[int]func()
 
@@ -106,6 +110,7 @@ func New(cfg Config) (*Manager, error) {
 		log:        cfg.Log,
 		now:        cfg.Now,
 		treeLeaves: cfg.TreeLeaves,
+		maxPool:    cmp.Or(cfg.Pool.Transfers, mempool.DefaultTransfers),
 		pool:       mempool.New(cfg.Store.Rules(), cfg.Pool),
 		watchers:   make(map[int]func()),
 		seq:        1,
@@ -115,11 +120,14 @@ func New(cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("loading the chain: %w", err)
 	}
 	m.tip = m.ledger.tip
+	if err := m.loadPending(); err != nil {
+		return nil, fmt.Errorf("loading pending transfers: %w", err)
+	}
 	if err := m.resume(); err != nil {
 		return nil, fmt.Errorf("ending an interrupted reorganisation: %w", err)
 	}
-	if err := m.loadPending(); err != nil {
-		return nil, fmt.Errorf("loading pending transfers: %w", err)
+	if err := m.prunePending(); err != nil {
+		return nil, fmt.Errorf("looking through pending transfers: %w", err)
 	}
 	return m, nil
 }
@@ -145,12 +153,18 @@ func (m *Manager) load() (ledger, error) {
 // Close waits for what is under way and refuses everything after with ErrClosed.
 // Its error is one of the disk, and nothing is lost by it.
 func (m *Manager) Close() error {
+	m.intake.mu.Lock() // so that nothing is submitted between this and the wait
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
+	m.intake.mu.Unlock()
 	m.intake.running.Wait()
 	m.writer.Lock() // whoever held it is done
 	defer m.writer.Unlock()
+	m.mu.Lock()
+	m.ended = true
+	m.thaw()
+	m.mu.Unlock()
 	batch := m.store.NewBatch()
 	defer batch.Close()
 	m.deleteStale(batch)
@@ -273,8 +287,7 @@ func (m *Manager) link(blocks []*types.Block) ([]*candidate, error) {
 	for _, b := range blocks {
 		state, err := m.rules.ValidateHeader(parent, b.Header, now)
 		if errors.Is(err, consensus.ErrTooNew) {
-			m.hold(heldBlock{b, state})
-			return run, blockError(state, err)
+			return run, blockError(state, m.hold(heldBlock{b, state}, err))
 		}
 		if err != nil {
 			return run, &BlockError{Hash: b.Header.Hash(), Height: parent.Height + 1, Err: err}

@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -100,30 +101,21 @@ func (f *fixture) checkRecovered(fs *vfs.MemFS, tip string, answered []types.Tra
 	}
 }
 
-// TestStopInReorganisation closes the node, or lets it crash, at every boundary
-// of a reorganisation that takes several batches. What comes up goes on to the
-// end of it.
+// TestStopInReorganisation lets the node crash after every commit of a
+// reorganisation that takes several. What comes up goes on to the end of it, and
+// no transfer is lost, nor its first answer.
 //
-//	genesis ── a1 ── … ── a8
-//	   └────── b1 ── … ── b9
+//	genesis ── a1{paid} ── a2 ── … ── a8
+//	   └────── b1{both} ── b2 ── … ── b9
 func TestStopInReorganisation(t *testing.T) {
 	chain.SetCommitBytes(t, 1) // a batch for each block
-	f := newFixture(t, nil)
-	paid := pay("x", "y", 1, 1)
-	f.submit(paid)
-	f.Add("a1", chaintest.Genesis, chaintest.Spec{Transfers: []types.Transfer{paid}})
-	for i := 2; i <= 8; i++ {
-		f.Add(fmt.Sprint("a", i), fmt.Sprint("a", i-1), chaintest.Spec{})
-	}
-	f.Chain("b", chaintest.Genesis, 9, chaintest.Spec{})
-	f.mustAdd(names("a", 1, 8)...)
-	f.mustAdd(names("b", 1, 8)...)
+	f, want := severalBatches(t)
 	clones := chain.OnCommit(t, func() *vfs.MemFS {
 		return f.fs.CrashClone(vfs.CrashCloneCfg{})
 	})
 	f.mustAdd("b9")
 	f.wantTip("b9")
-	f.wantPending(paid)
+	want(f)
 	if n := len(*clones); n < 17 {
 		t.Fatalf("only %d commits; the reorganisation was to take one for each block", n)
 	}
@@ -131,11 +123,76 @@ func TestStopInReorganisation(t *testing.T) {
 		t.Run(fmt.Sprint("crash after commit ", i), func(t *testing.T) {
 			r := &fixture{Builder: f.Builder, t: t, now: f.now, rules: f.rules}
 			r.reopen(clone)
-			defer r.stop()
 			r.wantTip("b9")
-			r.wantPending(paid)
+			want(r)
+			r.restart()
+			want(r)
+			r.stop()
 		})
 	}
+}
+
+// severalBatches builds what TestStopInReorganisation draws, up to b8, and
+// returns the check of its transfers at b9.
+func severalBatches(t *testing.T) (f *fixture, want func(*fixture)) {
+	f = newFixture(t, nil)
+	paid, both := pay("x", "y", 1, 1), pay("x", "y", 2, 2)
+	waiting, other := pay("x", "y", 3, 3), pay("x", "y", 4, 4)
+	f.submit(paid, both, waiting, other)
+	f.Add("a1", chaintest.Genesis, chaintest.Spec{Transfers: []types.Transfer{paid}})
+	f.Add("b1", chaintest.Genesis, chaintest.Spec{Transfers: []types.Transfer{both}})
+	for i := 2; i <= 8; i++ {
+		f.Add(fmt.Sprint("a", i), fmt.Sprint("a", i-1), chaintest.Spec{})
+	}
+	for i := 2; i <= 9; i++ {
+		f.Add(fmt.Sprint("b", i), fmt.Sprint("b", i-1), chaintest.Spec{})
+	}
+	f.mustAdd(names("a", 1, 8)...)
+	f.mustAdd(names("b", 1, 8)...)
+	return f, func(f *fixture) {
+		f.t.Helper()
+		f.wantPending(paid, waiting, other)
+		for _, p := range []types.Transfer{paid, both, waiting, other} {
+			if got, err := f.AddTransfer(context.Background(), p); err != nil || got.NextHeight != 1 {
+				f.t.Errorf("salt %d is answered %+v %v", p.Salt, got, err)
+			}
+		}
+	}
+}
+
+// TestCloseInReorganisation closes the node in the middle of a reorganisation.
+// It stops at the next block, without a fault, and goes on when it is opened.
+func TestCloseInReorganisation(t *testing.T) {
+	chain.SetCommitBytes(t, 1)
+	f, want := severalBatches(t)
+	commits := 0
+	closed := make(chan error, 1)
+	chain.OnCommit(t, func() *vfs.MemFS {
+		if commits++; commits == 5 {
+			go func() { closed <- f.Manager.Close() }()
+			for f.add("a1") == nil && !errors.Is(f.probe(), chain.ErrClosed) {
+			}
+		}
+		return nil
+	})
+	if err := f.add("b9"); !errors.Is(err, chain.ErrClosed) {
+		t.Fatalf("got %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	if err := f.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.reopen(f.fs)
+	f.wantTip("b9")
+	want(f)
+}
+
+// probe submits what is never accepted, to learn whether the node is closing.
+func (f *fixture) probe() error {
+	_, err := f.AddTransfer(context.Background(), pay(types.System, "y", 1, 1))
+	return err
 }
 
 // TestInvalidAfterSeveralBatches: the branch turns out invalid when batches of
@@ -144,12 +201,18 @@ func TestStopInReorganisation(t *testing.T) {
 func TestInvalidAfterSeveralBatches(t *testing.T) {
 	chain.SetCommitBytes(t, 1)
 	f := newFixture(t, nil)
-	f.Chain("a", chaintest.Genesis, 4, chaintest.Spec{})
-	f.Chain("b", chaintest.Genesis, 3, chaintest.Spec{})
-	f.Add("b4", "b3", chaintest.Spec{Spoil: func(b *types.Block) { b.Reward.Amount++ }})
-	b5 := child(t, f.rules, f.Block("b4"), f.State("b3"))
+	mined, both, pending := pay("x", "y", 1, 1), pay("x", "y", 2, 2), pay("x", "y", 3, 3)
+	f.submit(mined, both, pending)
+	f.Add("a1", chaintest.Genesis, chaintest.Spec{Transfers: []types.Transfer{mined, both}})
+	f.Add("b1", chaintest.Genesis, chaintest.Spec{Transfers: []types.Transfer{both, pending}})
+	for i := 2; i <= 4; i++ {
+		f.Add(fmt.Sprint("a", i), fmt.Sprint("a", i-1), chaintest.Spec{})
+	}
+	f.Chain("c", "b1", 2, chaintest.Spec{})
+	f.Add("b4", "c2", chaintest.Spec{Spoil: func(b *types.Block) { b.Reward.Amount++ }})
+	b5 := child(t, f.rules, f.Block("b4"), f.State("c2"))
 	f.mustAdd(names("a", 1, 4)...)
-	f.mustAdd(names("b", 1, 3)...)
+	f.mustAdd("b1", "c1", "c2")
 	chain.OnCommit(t, func() *vfs.MemFS {
 		s, err := f.Snapshot()
 		if err != nil {
@@ -167,9 +230,21 @@ func TestInvalidAfterSeveralBatches(t *testing.T) {
 	if err := f.AddBlocks(t.Context(), append(f.Blocks("b4"), b5)); err == nil {
 		t.Fatal("accepted")
 	}
-	f.wantTip("a4")
+	for range 2 {
+		f.wantTip("a4")
+		f.wantPending(pending)
+		for _, p := range []types.Transfer{mined, both, pending} {
+			if got, err := f.AddTransfer(t.Context(), p); err != nil || got.NextHeight != 1 {
+				t.Errorf("salt %d is answered %+v %v", p.Salt, got, err)
+			}
+		}
+		chain.OnCommit(t, func() *vfs.MemFS { return nil })
+		f.restart()
+	}
+	f.mine()
+	f.wantPending()
 	f.restart()
-	f.wantTip("a4")
+	f.wantPending()
 }
 
 // TestClosed: after Close everything that changes the chain is refused.

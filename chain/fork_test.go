@@ -217,6 +217,48 @@ func TestTransfersComeBack(t *testing.T) {
 	f.wantPending()
 }
 
+// A heavier branch may be shorter, and then the expiry of a transfer is too far
+// ahead again: it waits, it is not lost.
+//
+//	genesis ── slow1 ── … ── slow30{p}
+//	   └────── quick1 ── … ── quick24
+func TestTransfersWaitOnShorterChain(t *testing.T) {
+	f := newFixture(t, nil)
+	f.Chain("slow", chaintest.Genesis, 29, chaintest.Spec{})
+	f.Chain("quick", chaintest.Genesis, 24, fast)
+	mined, waiting := pay("x", "y", 1, 1), pay("x", "y", 2, 2)
+	mined.Expiry, waiting.Expiry = 130, 130
+	f.Add("slow30", "slow29", chaintest.Spec{Transfers: []types.Transfer{mined}})
+	f.mustAdd(names("slow", 1, 30)...)
+	f.submit(waiting)
+	f.mustAdd(names("quick", 1, 24)...)
+	f.wantTip("quick24")
+	f.wantPending(mined, waiting)
+	f.restart()
+	f.wantPending(mined, waiting)
+	for range 5 {
+		if block := f.mine(); len(block.Transfers) > 0 {
+			t.Fatal("mined too early")
+		}
+	}
+	f.mine()
+	f.wantPending()
+}
+
+// A damaged copy of a block that is too new does not keep out the good one.
+func TestMangledTooNew(t *testing.T) {
+	f := newFixture(t, nil)
+	f.now = time.Unix(int64(f.rules.Time), 0)
+	f.Add("a1", chaintest.Genesis, chaintest.Spec{Interval: 21, Transfers: []types.Transfer{pay("x", "y", 1, 1)}})
+	mangled := *f.Block("a1")
+	mangled.Transfers = nil
+	f.wantError(f.AddBlocks(t.Context(), []*types.Block{&mangled}), consensus.ErrMerkleRoot, "a1")
+	f.wantError(f.add("a1"), consensus.ErrTooNew, "a1")
+	f.now = f.now.Add(time.Second)
+	f.RetryHeld(t.Context())
+	f.wantTip("a1")
+}
+
 // poor makes a block that is invalid only when it is applied: somebody spends
 // what is not there.
 func (f *fixture) poor(name, parent string) *types.Block {

@@ -18,22 +18,28 @@ type heldBlock struct {
 	state consensus.State
 }
 
-// hold keeps a block for later: that it is too new is nobody's fault. Blocks
-// more than ten times too far ahead are dropped; of more than maxHeld, the one
-// with the least work is.
-func (m *Manager) hold(h heldBlock) {
+// hold keeps a block for later: that it is too new is nobody's fault. It returns
+// why the block is refused now: tooNew, or what is wrong with the body, since a
+// damaged copy must not stand in the way of the good one. Blocks more than ten
+// times too far ahead are dropped; of more than maxHeld, the one with the least
+// work is.
+func (m *Manager) hold(h heldBlock, tooNew error) error {
 	if uint64(h.state.Time) > m.unixNow()+10*m.rules.FutureLimit() {
-		return
+		return tooNew
+	}
+	if _, err := m.rules.CheckBody(h.state.Height, h.block); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := func(other heldBlock) bool { return other.state.Hash == h.state.Hash }
 	if slices.ContainsFunc(m.held, known) {
-		return
+		return tooNew
 	}
 	m.held = append(m.held, h)
 	slices.SortStableFunc(m.held, func(a, b heldBlock) int { return b.state.Work.Cmp(a.state.Work) })
 	m.held = m.held[:min(len(m.held), maxHeld)]
+	return tooNew
 }
 
 // RetryHeld adds the blocks whose time has come since they were refused as too

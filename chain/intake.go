@@ -229,13 +229,16 @@ func (m *Manager) record(round []*submission) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range round {
+		if err != nil && s.err == nil {
+			// Also for one that another of this round is the same as.
+			s.err = err
+		}
 		if s.seq == 0 {
 			continue
 		}
 		e, pooled := m.pool.Get(s.receipt.ID)
 		switch {
 		case err != nil:
-			s.err = err
 			m.pool.Remove(s.receipt.ID)
 		case !pooled || e.Seq != s.seq:
 			// It left the pool before its record was written.

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
@@ -52,7 +51,7 @@ func (m *Manager) publish(w *work) {
 	m.arrivals = []mempool.Entry{}
 	m.mu.Unlock()
 
-	m.dropMined(arrivals)
+	m.dropMined(arrivals, w.ledger.tip.Height+1)
 	returned := slices.SortedFunc(maps.Values(w.returned), func(a, b mempool.Entry) int {
 		return int(min(max(int64(a.Seq-b.Seq), -1), 1))
 	})
@@ -76,16 +75,13 @@ func (m *Manager) publish(w *work) {
 			m.discard(e)
 		}
 	}
-	w.mined = nil
-	clear(w.returned)
-	clear(w.spent)
 }
 
 // dropMined takes transfers out of the pool that a block took in while they
 // were on their way into it.
-func (m *Manager) dropMined(arrivals []mempool.Entry) {
+func (m *Manager) dropMined(arrivals []mempool.Entry, height uint32) {
 	for _, e := range arrivals {
-		_, mined, err := m.store.SaltLoc(e.Transfer.Sender, e.Transfer.Salt)
+		mined, err := m.isMined(e.Transfer, height)
 		if err != nil || !mined {
 			continue // an error of the disk will show where it matters
 		}
@@ -126,41 +122,85 @@ func (m *Manager) reserveSeq(n uint64) uint64 {
 	return first
 }
 
-// loadPending takes the stored pending transfers into the pool, as far as they
-// are still good for the tip.
+// isMined tells whether a block within the lifetime before height holds the
+// sender and salt of a transfer.
+func (m *Manager) isMined(t *types.Transfer, height uint32) (bool, error) {
+	loc, used, err := m.store.SaltLoc(t.Sender, t.Salt)
+	if err != nil || !used {
+		return false, err
+	}
+	return consensus.CheckReplay(t, m.rules.TxLifetime, height, loc.Height) != nil, nil
+}
+
+// loadPending takes the stored pending transfers into the pool, whatever the
+// chain says of them: it may be about to change.
 func (m *Manager) loadPending() error {
+	const atOnce = 4096
 	var records []store.PendingRecord
 	for r, err := range m.store.Pending() {
 		if err != nil {
 			return err
 		}
-		records = append(records, r)
+		m.seq = max(m.seq, r.Seq+1)
+		if records = append(records, r); len(records) == atOnce {
+			if err := m.poolRecords(records); err != nil {
+				return err
+			}
+			records = nil
+		}
 	}
+	return m.poolRecords(records)
+}
+
+// poolRecords takes records into the pool in the order in which they arrived.
+// What its sender can pay for comes in as any transfer does; what not was
+// returned by a reorganisation, and is treated as such.
+func (m *Manager) poolRecords(records []store.PendingRecord) error {
 	transfers := make([]types.Transfer, len(records))
 	for i := range records {
 		transfers[i] = records[i].Transfer
-		m.seq = max(m.seq, records[i].Seq+1)
 	}
 	faults := m.rules.VerifyEach(transfers)
 	for i, r := range records {
-		e := mempool.Entry{ID: r.Transfer.ID(), Transfer: &transfers[i], Seq: r.Seq, Answered: r.Answered}
-		loc, mined, err := m.store.SaltLoc(r.Transfer.Sender, r.Transfer.Salt)
-		if err != nil {
-			return err
-		}
-		if mined && consensus.CheckReplay(&transfers[i], m.rules.TxLifetime, m.tip.Height+1, loc.Height) != nil {
-			m.discard(e)
-			continue
-		}
+		t := &transfers[i]
+		e := mempool.Entry{ID: t.ID(), Transfer: t, Seq: r.Seq, Answered: r.Answered}
 		if faults[i] != nil {
 			m.discard(e)
 			continue
 		}
-		evicted, replaced, err := m.pool.Restore(e, m.tip.Height+1)
+		balances, err := m.ledger.balances([]types.Account{t.Sender, t.Recipient})
+		if err != nil {
+			return err
+		}
+		height := m.tip.Height + 1
+		evicted, replaced, err := m.pool.Add(e, height, func(a types.Account) int64 { return balances[a] })
+		if err != nil {
+			// An expired one comes back too, at the height where it was good: the
+			// chain may be about to get shorter.
+			evicted, replaced, err = m.pool.Restore(e, min(height, t.Expiry))
+		}
 		m.discard(evicted...)
 		m.discard(replaced...)
-		if err != nil && !errors.Is(err, mempool.ErrKnown) {
+		if err != nil {
 			m.discard(e)
+		}
+	}
+	return nil
+}
+
+// prunePending takes what the chain holds already, and what is too late for it,
+// out of a pool that loadPending filled.
+func (m *Manager) prunePending() error {
+	next := m.tip.Height + 1
+	m.discard(m.pool.Expire(next)...)
+	for e := range m.pool.Snapshot().Best() {
+		mined, err := m.isMined(e.Transfer, next)
+		if err != nil {
+			return err
+		}
+		if mined {
+			m.pool.Remove(e.ID)
+			m.discard(*e)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package chain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"cairn/consensus"
@@ -29,11 +30,8 @@ func (m *Manager) addRun(ctx context.Context, run []*candidate) error {
 	}
 	defer m.changed()
 	defer m.writer.Unlock()
-	if m.midway {
-		// A failure of the disk left a reorganisation half done.
-		if err := m.switchToBranch(m.Tip()); err != nil {
-			return err
-		}
+	if err := m.repair(); err != nil {
+		return err
 	}
 	if run[0].known {
 		// A crash may come between storing a branch and switching to it.
@@ -158,29 +156,39 @@ func (m *Manager) switchTo(ctx context.Context, fork consensus.State, path []*ca
 	}
 	for i, c := range path {
 		if err := w.advance(c, p); err != nil {
-			if isRule(err) {
-				err = errors.Join(err, m.commitCondemned(path[i:], err))
-			}
 			if errors.Is(err, ErrClosed) {
 				return err // New carries on from here
 			}
-			return errors.Join(err, m.settle(w))
+			return m.giveUp(w, path[i:], err)
 		}
 		if ctx.Err() != nil {
-			return errors.Join(ctx.Err(), m.settle(w))
+			return m.giveUp(w, nil, ctx.Err())
 		}
 	}
 	return m.settle(w)
+}
+
+// giveUp settles a piece of work that ended with err before its goal. If the
+// first of rest is at fault, they are remembered as invalid, after what comes
+// before them is on disk. A failure of ours on the way weighs more than err.
+func (m *Manager) giveUp(w *work, rest []*candidate, err error) error {
+	if failure := m.settle(w); failure != nil {
+		return fmt.Errorf("%v; then: %w", err, failure)
+	}
+	if failure := m.commitCondemned(rest, err); failure != nil {
+		return fmt.Errorf("%v; then: %w", err, failure)
+	}
+	return err
 }
 
 // condemn marks blocks as invalid, the first of which failed with err and the
 // rest of which follow it. A failure of ours condemns nothing, nor does a body
 // that whoever passed it on may have damaged.
 func (m *Manager) condemn(batch *store.Batch, blocks []*candidate, err error) {
-	if !isRule(err) || consensus.MayBeMangled(err) {
+	if len(blocks) == 0 || !isRule(err) || consensus.MayBeMangled(err) {
 		return
 	}
-	m.log.Warn("refused a block", "height", blocks[0].state.Height, "hash", blocks[0].state.Hash, "error", err)
+	m.log.Warn("Refused a block", "height", blocks[0].state.Height, "hash", blocks[0].state.Hash, "error", err)
 	for i, c := range blocks {
 		switch {
 		case c.known:
@@ -199,18 +207,33 @@ func (m *Manager) commitCondemned(blocks []*candidate, err error) error {
 }
 
 // settle ends a piece of work. If it leads to more work than readers know of, or
-// back to what they know, it is committed and published; otherwise it is
-// dropped, and batches of it that are on disk already are undone again.
+// back to what they know, it is committed and published. Otherwise it is dropped;
+// but where batches of it are on disk already, the rest is committed too, so that
+// disk and memory agree, and then all of it is undone.
 func (m *Manager) settle(w *work) error {
 	known := m.Tip()
 	if w.ledger.tip.Hash == known.Hash || w.ledger.tip.Work.Cmp(known.Work) > 0 {
 		return w.commit(true)
 	}
-	if m.ledger.tip.Hash == known.Hash {
+	if !m.midway {
 		return nil
 	}
-	m.endWork(w)
-	return m.switchToBranch(known)
+	if err := w.commit(false); err != nil {
+		return err
+	}
+	if err := m.switchToBranch(known); err != nil {
+		// That chain was valid before: it is the disk that is at fault.
+		return fmt.Errorf("going back to block %d: %v", known.Height, err)
+	}
+	return nil
+}
+
+// repair ends a reorganisation that a failure of the disk left half done.
+func (m *Manager) repair() error {
+	if !m.midway {
+		return nil
+	}
+	return m.switchToBranch(m.Tip())
 }
 
 // resume ends a long reorganisation that the last process left half done: it
@@ -232,8 +255,9 @@ func (m *Manager) resume() error {
 	if status&store.Invalid != 0 {
 		target = from
 	}
-	if err := m.switchToBranch(target); err != nil && !isRule(err) {
-		return err
+	err = m.switchToBranch(target)
+	if !m.midway {
+		return nil // at the goal, or back where readers were
 	}
-	return nil
+	return err
 }

@@ -25,9 +25,13 @@ type sharedView struct {
 	refs int
 }
 
-// Snapshot returns the chain as it is now; Close it.
+// Snapshot returns the chain as it is now; Close it. ErrClosed comes after Close.
 func (m *Manager) Snapshot() (*Snapshot, error) {
 	m.mu.Lock()
+	if m.ended {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
 	shared := m.frozen
 	if shared == nil {
 		shared = &sharedView{view: m.store.Snapshot()}

@@ -31,6 +31,9 @@ func (m *Manager) Template(recipient types.Account, extra []byte) (*types.Block,
 		return nil, err
 	}
 	defer m.writer.Unlock()
+	if err := m.repair(); err != nil {
+		return nil, err
+	}
 	tip := m.ledger.tip
 	if tip.Height == math.MaxUint32 {
 		return nil, consensus.ErrHeightLimit
@@ -94,8 +97,8 @@ func (m *Manager) fits(height uint32, t *types.Transfer, balances consensus.Bala
 	if m.rules.CheckTransfer(t, height) != nil {
 		return false, nil
 	}
-	loc, used, err := m.store.SaltLoc(t.Sender, t.Salt)
-	if err != nil || used && consensus.CheckReplay(t, m.rules.TxLifetime, height, loc.Height) != nil {
+	mined, err := m.isMined(t, height)
+	if err != nil || mined {
 		return false, err
 	}
 	for _, a := range []types.Account{t.Sender, t.Recipient} {

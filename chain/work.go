@@ -25,15 +25,25 @@ type work struct {
 
 	// salts overlays the salt index with what the batch has not committed yet;
 	// nil marks an entry that it deletes.
-	salts map[saltKey]*store.Loc
+	salts   map[saltKey]*store.Loc
+	nextSeq uint64 // of the first transfer of the next block that is undone
+	effects
+}
+
+// effects are what a change of the best chain means for the pool, once readers
+// see it.
+type effects struct {
 	// returned are the transfers of undone blocks that no applied block holds:
-	// they go back to the pool. nextSeq numbers those of the next undone block.
+	// they go back to the pool.
 	returned map[saltKey]mempool.Entry
-	nextSeq  uint64
 	// mined are the ids of pending transfers that applied blocks hold, or whose
 	// salt they hold; spent the balances that fell, which the pool has to cover.
 	mined []types.Hash
 	spent map[types.Account]int64
+}
+
+func newEffects() effects {
+	return effects{returned: make(map[saltKey]mempool.Entry), spent: make(map[types.Account]int64)}
 }
 
 // saltKey is what may not repeat within the lifetime of a transfer.
@@ -52,17 +62,22 @@ var committed = func() {}
 // endWork.
 func (m *Manager) newWork() *work {
 	m.mu.Lock()
-	m.arrivals = []mempool.Entry{}
-	m.mu.Unlock()
-	return &work{
-		m:        m,
-		ledger:   m.ledger,
-		batch:    m.store.NewBatch(),
-		undone:   m.midway,
-		salts:    make(map[saltKey]*store.Loc),
-		returned: make(map[saltKey]mempool.Entry),
-		spent:    make(map[types.Account]int64),
+	if m.arrivals == nil {
+		m.arrivals = []mempool.Entry{}
 	}
+	m.mu.Unlock()
+	w := &work{
+		m:       m,
+		ledger:  m.ledger,
+		batch:   m.store.NewBatch(),
+		undone:  m.midway,
+		salts:   make(map[saltKey]*store.Loc),
+		effects: newEffects(),
+	}
+	if m.midway && m.unseen.returned != nil {
+		w.effects = m.unseen // goes on where another piece of work ended
+	}
+	return w
 }
 
 // endWork drops what has not been committed.
@@ -139,9 +154,10 @@ func (w *work) commit(publish bool) error {
 		return err
 	}
 	w.ledger.tree = w.ledger.tree.Trim(m.treeLeaves)
-	m.ledger, m.midway = w.ledger, !publish
+	m.ledger, m.midway, m.unseen = w.ledger, !publish, w.effects
 	if publish {
 		m.publish(w)
+		w.effects, m.unseen = newEffects(), effects{}
 	}
 	committed()
 	w.batch.Close()
@@ -344,12 +360,15 @@ func (w *work) returnTransfers(block *types.Block) error {
 		if record.Answered == 0 { // it came with a block: see Receipt
 			record.Answered = record.Height
 		}
-		e := mempool.Entry{ID: id, Transfer: t, Size: t.Size(), Seq: w.nextSeq + uint64(i), Answered: record.Answered}
-		w.returned[key] = e
-		w.batch.PutPending(e.Seq, e.Answered, t)
 		w.salts[key] = nil
 		w.batch.DeleteSalt(t.Sender, t.Salt)
 		w.batch.DeleteTransfer(id)
+		if len(w.returned) >= w.m.maxPool {
+			continue // more than the pool would take
+		}
+		e := mempool.Entry{ID: id, Transfer: t, Size: t.Size(), Seq: w.nextSeq + uint64(i), Answered: record.Answered}
+		w.returned[key] = e
+		w.batch.PutPending(e.Seq, e.Answered, t)
 	}
 	w.nextSeq -= maxPerBlock
 	return nil

@@ -147,7 +147,9 @@ func (p *Pool) Add(e Entry, height uint32, balance func(types.Account) int64) (e
 // Restore puts back a transfer that was accepted before: one whose block lost to
 // another branch, or one read from disk. Unlike Add it asks for no balance,
 // because what paid for the transfer may be pending again too; and Cover spares
-// it. It stays until it is mined, expires or has to leave for lack of room.
+// it. It stays until it is mined, expires or has to leave for lack of room. That
+// its expiry is too far ahead of a chain that became shorter is no reason to
+// refuse it: no block takes it before it may.
 func (p *Pool) Restore(e Entry, height uint32) (evicted, replaced []Entry, err error) {
 	e.Restored = true
 	return p.add(e, height, nil)
@@ -157,7 +159,8 @@ func (p *Pool) add(e Entry, height uint32, balance func(types.Account) int64) (e
 	if p.get(e.ID) != nil {
 		return nil, nil, ErrKnown
 	}
-	if err := p.rules.CheckTransfer(e.Transfer, height); err != nil {
+	err = p.rules.CheckTransfer(e.Transfer, height)
+	if err != nil && !(e.Restored && errors.Is(err, consensus.ErrExpiryTooFar)) {
 		return nil, nil, err
 	}
 	e.Size = e.Transfer.Size()

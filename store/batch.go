@@ -35,10 +35,12 @@ func (b *Batch) Commit() error {
 	return err
 }
 
-// Close releases the batch, committed or not.
+// Close releases the batch, committed or not. Closing it again does nothing:
+// Pebble would by then have given the same memory to another batch.
 func (b *Batch) Close() {
-	if !b.lost {
+	if !b.lost && b.batch != nil {
 		_ = b.batch.Close()
+		b.batch = nil
 	}
 }
 
