@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
@@ -33,9 +34,21 @@ func makeFiles(t *testing.T) (killed, closed vfs.FS) {
 			}
 		}
 	}
+	settle(s)
 	clone := mem.CrashClone(vfs.CrashCloneCfg{})
 	mustClose(t, s)
 	return clone, mem
+}
+
+// settle waits until Pebble writes and removes no more tables.
+func settle(s *Store) {
+	for {
+		m := s.db.Metrics()
+		if m.Compact.NumInProgress == 0 && m.Flush.NumInProgress == 0 && m.Table.ObsoleteCount == 0 && m.Table.ZombieCount == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // flips changes bytes of a file, one at a time, and calls f for each. Files of

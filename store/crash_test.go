@@ -254,6 +254,13 @@ func failOneWrite(t *testing.T, n int64, kept bool) (duringLife, failed bool) {
 			t.Errorf("write %d: Fatal is told %v", n, err)
 		}
 	}})
+	// Commit may return a moment before Fatal is called.
+	for range 1000 {
+		if call != "Commit" || fatal.Load() > 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	switch {
 	case fs.failed.Load() == 0:
 		if err != nil {

@@ -29,7 +29,7 @@ func Examine(dir string, o Options, look func(*consensus.Rules, *View) error) er
 	}
 	s := newStore(d, o)
 	if err = s.openPebble(dbName, o.cacheBytes(), true); err != nil {
-		err = FileFault{File: dbName, Reason: err.Error()}
+		err = FileFault{File: dbName, Reason: firstLine(err)}
 	} else {
 		if s.rules, err = must(&s.View, []byte(genesisKey), Record.rules); err == nil {
 			err = look(s.rules, &s.View)

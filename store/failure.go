@@ -14,12 +14,12 @@ import (
 )
 
 // failure remembers the first write that failed, and ends all writing. What Pebble
-// would do by itself after a failed write is of no use here: it returns
-// nil from a commit whose log it could not sync, may crash the process in the
-// next one, and writes a table that does not fit again and again, even while it
-// opens. So a failure is caught in the file system beneath, and Pebble never
-// hears of it: the write that failed, and every later one, waits for the process
-// to end. Reads go on.
+// would do by itself after a failed write is of no use here: it returns nil from a
+// commit whose log it could not sync, may crash the process in the next one, and
+// writes a table that does not fit again and again, even while it opens. So a
+// failure is caught in the file system beneath, and Pebble never hears of it: the
+// write that failed, and every later one, waits for the process to end. Reads go
+// on.
 type failure struct {
 	once    sync.Once
 	first   error // written before done is closed, and not again
@@ -32,9 +32,10 @@ type failure struct {
 // note records err, and reports it, if it is the first. It does not return.
 func (f *failure) note(err error) {
 	f.once.Do(func() {
+		open := f.open.Load()
 		f.first = f.explain(err)
 		close(f.done)
-		if f.open.Load() {
+		if open {
 			f.report(f.first)
 		}
 	})

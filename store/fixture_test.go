@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -42,7 +43,7 @@ func child(t *testing.T) bool {
 }
 
 func childCommand(t *testing.T, name string, env ...string) *exec.Cmd {
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+name+"$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+name+"$", "-test.v", fmt.Sprint("-test.short=", testing.Short()))
 	cmd.Env = append(append(os.Environ(), childVariable+"="+name), env...)
 	return cmd
 }

@@ -324,3 +324,47 @@ func TestUnreadable(t *testing.T) {
 		}
 	}
 }
+
+// TestExamine looks into directories that open and into some that do not.
+func TestExamine(t *testing.T) {
+	balance := func(want int64) func(*consensus.Rules, *View) error {
+		return func(rules *consensus.Rules, v *View) error {
+			got, err := v.Account("ann")
+			if rules.Name != "dev" || got != want || err != nil {
+				t.Errorf("network %s, balance %d, %v", rules.Name, got, err)
+			}
+			return nil
+		}
+	}
+	mem := vfs.NewMem()
+	o := Options{FS: mem}
+	makeClosed(t, mem)
+	before := tree(t, mem, testDir)
+	if err := Examine(testDir, o, balance(-0x01020304050607)); err != nil {
+		t.Error(err)
+	}
+	broken := errors.New("looked")
+	if err := Examine(testDir, o, func(*consensus.Rules, *View) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	if diff := cmp.Diff(before, tree(t, mem, testDir)); diff != "" {
+		t.Errorf("Examine changed the directory:\n%s", diff)
+	}
+	s := mustOpen(t, o)
+	if err := Examine(testDir, o, balance(0)); !errors.Is(err, ErrBusy) {
+		t.Errorf("error %v, want ErrBusy", err)
+	}
+	mustClose(t, s)
+	edit("sums.txt", "cairn.txt", "cairn.text")(t, mem)
+	if err := Examine(testDir, o, balance(-0x01020304050607)); err != nil {
+		t.Errorf("with broken sums: %v", err)
+	}
+	remove("MANIFEST-*")(t, mem)
+	if err := Examine(testDir, o, balance(0)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("error %v, want ErrDamaged", err)
+	}
+	removeAll(t, mem, testDir)
+	if err := Examine(testDir, o, balance(0)); !errors.Is(err, ErrNoData) {
+		t.Errorf("error %v, want ErrNoData", err)
+	}
+}

@@ -7,11 +7,13 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 )
 
+// Sizes of memory in bytes.
 const (
 	defaultCache = 32 << 20
-	minCache     = 1 << 20
+	minCache     = 1 << 20 // also of a database that is only looked into
 	memTable     = 16 << 20
 )
 
@@ -35,8 +37,8 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FS:                 guardedFS{s.dir.fs, s.failure},
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLog{s},
-		// Memory is taken as it is needed. A batch of more than half a table does
-		// not go through one.
+		// The first memory tables of a process are small, and grow to this. A batch
+		// of more than half of it becomes a table of its own.
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 4,
 		EventListener: &pebble.EventListener{
@@ -51,8 +53,10 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		},
 	}
 	for i := range o.Levels {
-		// Most salts and many accounts that are looked up are not there.
+		// Nearly all salts that are looked up are not there. Compression is Snappy at
+		// every level: keys, hashes and signatures gain nothing from a better one.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
 	return o
 }

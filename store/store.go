@@ -7,9 +7,10 @@
 // synced before it returns, so that whatever was answered survives the process,
 // the kernel and the power supply. The directory:
 //
-//	cairn.txt   what this is: format, network, chain ID
-//	db/         Pebble's files
-//	sums.txt    SHA-256 of the files that carry no checksums of their own
+//	cairn.txt    what this is: format, network, chain ID
+//	cairn.lock   empty, and locked while the directory is open
+//	db/          Pebble's files
+//	sums.txt     SHA-256 of the files that carry no checksums of their own
 //
 // # When a write fails
 //
@@ -37,9 +38,10 @@ type Options struct {
 	Log        *slog.Logger // nothing is logged by default
 
 	// Fatal is called at most once, when the database can no longer be written,
-	// with an error that says why and what to do. It may be called while locks of
-	// the database are held, so it must not use the Store; it may end the
-	// process. By default the error is only logged.
+	// with an error that says why and what to do. The process should soon end, and
+	// Fatal may end it; it must not use the Store, whose locks may be held. By
+	// default the error is only logged. Errors of Open and Close are not reported
+	// here.
 	Fatal func(error)
 }
 

@@ -66,7 +66,7 @@ func (d directory) readSums() ([]fileSum, error) {
 	}
 	foot := bytes.LastIndex(text, []byte(sumsFoot))
 	if foot < 0 || string(text[foot:]) != fmt.Sprintf("%s%x\n", sumsFoot, sha256.Sum256(text[:foot])) {
-		return nil, FileFault{File: sumsName, Reason: notAsWritten}
+		return nil, FileFault{File: sumsName, Reason: notAsWritten + "; if \"cairn verify\" finds nothing else, remove it"}
 	}
 	var sums []fileSum
 	for line := range strings.Lines(string(text[:foot])) {
