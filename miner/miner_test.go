@@ -134,7 +134,18 @@ func TestSearchEndsWithItsTemplate(t *testing.T) {
 	}
 }
 
+// A search may be fast enough to win before the other block comes, but not every
+// time.
 func TestSearchEndsWithTheTip(t *testing.T) {
+	for range 10 {
+		if searchEndsWithTheTip(t) {
+			return
+		}
+	}
+	t.Error("the search went on below the tip, ten times")
+}
+
+func searchEndsWithTheTip(t *testing.T) bool {
 	m := start(t, hard, "miner")
 	other, err := m.chain.Template("other", nil)
 	if err != nil {
@@ -152,21 +163,15 @@ func TestSearchEndsWithTheTip(t *testing.T) {
 		block, err := m.search(t.Context())
 		done <- result{block, err}
 	}()
-	time.Sleep(time.Millisecond) // not needed, but lets the search begin
 	if err := m.chain.AddBlocks(t.Context(), []*types.Block{other}); err != nil {
 		t.Fatal(err)
 	}
 	r := <-done
-	switch {
-	case r.err != nil:
+	if r.err != nil {
 		t.Fatal(r.err)
-	case r.block == nil:
-		// As it should be.
-	case r.block.Header.Previous == other.Header.Hash():
-		t.Log("the search began after the other block came")
-	default:
-		t.Error("the search went on below the tip (once in some hundred runs it is fast enough to win)")
 	}
+	// Or it began after the other block came, and found the next one.
+	return r.block == nil || r.block.Header.Previous == other.Header.Hash()
 }
 
 func TestBeatenBlockIsNotAnswered(t *testing.T) {
