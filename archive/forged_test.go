@@ -215,3 +215,48 @@ func TestVerifyChecksProofOfWork(t *testing.T) {
 		t.Errorf("faults %v", r.Faults)
 	}
 }
+
+// TestVerifyFindsWhatTheListsPassOver repeats a salt four times, each time within
+// its rights; then an undo record passes over one of them.
+func TestVerifyFindsWhatTheListsPassOver(t *testing.T) {
+	rules := *shortRules(t)
+	rules.TxLifetime = 1
+	network, err := consensus.NewRules(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	s, err := store.Create(dir, network, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := chaintest.New(network)
+	parent := chaintest.Genesis
+	for h := range uint32(7) {
+		var spec chaintest.Spec
+		if h%2 == 0 {
+			spec.Transfers = []types.Transfer{pay(h+1, "early", "bob", 1, 1)}
+		}
+		name := names("a", 7)[h]
+		b.Add(name, parent, spec)
+		parent = name
+	}
+	forge(t, s, b.Blocks(names("a", 7)...)...)
+	undo, err := s.Undo(5, b.Hash("a5"))
+	if err != nil || len(undo.Salts) != 1 {
+		t.Fatal(undo, err)
+	}
+	undo.Salts[0].Loc.Height = 1 // it was 3
+	batch := s.NewBatch()
+	defer batch.Close()
+	batch.PutUndo(5, b.Hash("a5"), undo)
+	if err := batch.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustVerify(t, dir); len(r.Faults) != 1 || string(r.Faults[0].Key) != string(store.UndoKey(5, b.Hash("a5"))) {
+		t.Errorf("faults %v", r.Faults)
+	}
+}

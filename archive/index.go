@@ -58,8 +58,8 @@ func (v *verifier) checkTransfers(l *loaded, undo store.Undo, haveUndo bool) err
 	}
 	if haveUndo && len(overwritten) > 0 {
 		v.record(store.UndoKey(l.height, l.hash), l.height,
-			fmt.Errorf("it says that the block wrote over salt %d of %q, and that is not in the order of its transfers",
-				overwritten[0].Salt, overwritten[0].Sender))
+			fmt.Errorf("it says that the block wrote over salt %d of %s, and that is not in the order of its transfers",
+				overwritten[0].Salt, v.name(overwritten[0].Sender)))
 	}
 	return nil
 }
@@ -75,13 +75,14 @@ func (v *verifier) checkLocation(id types.Hash, loc store.Loc) error {
 	case !found:
 		v.record(store.TransferKey(id), loc.Height, errMissing)
 	case record.Loc != loc:
-		v.record(store.TransferKey(id), loc.Height, fmt.Errorf("it names %v, and the transfer is at %v", text(record.Loc), text(loc)))
+		v.record(store.TransferKey(id), loc.Height, fmt.Errorf("it names %s, and it is %s", text(record.Loc), text(loc)))
 	default:
 		v.located++
 	}
 	return nil
 }
 
+// text names a place on the best chain.
 func text(l store.Loc) string { return fmt.Sprintf("transfer %d of block %d", l.Position, l.Height) }
 
 // checkOverwritten checks what an undo record says of a transfer: that an earlier
@@ -107,7 +108,7 @@ func (v *verifier) holds(loc store.Loc, sender types.Account, salt uint64) error
 		return err
 	}
 	if t.Sender != sender || t.Salt != salt {
-		return fmt.Errorf("%s has salt %d of %q", text(loc), t.Salt, t.Sender)
+		return fmt.Errorf("%s has salt %d of %s", text(loc), t.Salt, v.name(t.Sender))
 	}
 	return nil
 }
@@ -176,13 +177,13 @@ func (v *verifier) checkList(key saltKey, last, loc store.Loc) {
 		if !ok {
 			if !v.noUndo[at.Height] {
 				v.record(store.UndoKey(at.Height, v.path[at.Height]), at.Height, fmt.Errorf(
-					"it does not say that salt %d of %q was that of %s", key.salt, key.sender, text(loc)))
+					"it does not say that salt %d of %s was that of %s", key.salt, v.name(key.sender), text(loc)))
 			}
 			return
 		}
 		if err := v.holds(earlier, key.sender, key.salt); err != nil || !before(earlier, at) || before(earlier, loc) {
 			v.record(store.UndoKey(at.Height, v.path[at.Height]), at.Height, fmt.Errorf(
-				"it says that salt %d of %q was that of %s, and %s had it", key.salt, key.sender, text(earlier), text(loc)))
+				"it says that salt %d of %s was that of %s, and %s had it", key.salt, v.name(key.sender), text(earlier), text(loc)))
 			return
 		}
 		if at = earlier; at != loc {

@@ -153,7 +153,7 @@ func (v *verifier) nextState(l *loaded) consensus.State {
 		want.Hash, want.Previous, want.Height = l.hash, v.state.Hash, l.height
 	}
 	if err == nil && stored != want {
-		v.record(store.StateKey(l.hash), l.height, fmt.Errorf("it is %+v, and by the block's header %+v", stored, want))
+		v.record(store.StateKey(l.hash), l.height, stateError(stored, want))
 	}
 	return want
 }
@@ -221,8 +221,7 @@ func (v *verifier) applyBody(l *loaded, undo store.Undo, haveUndo bool) (applied
 		return false, nil
 	}
 	if haveUndo && !slices.Equal(changes, undo.Changes) {
-		v.record(store.UndoKey(l.height, l.hash), l.height,
-			fmt.Errorf("its changes of balances are %v, and the block's are %v", undo.Changes, changes))
+		v.record(store.UndoKey(l.height, l.hash), l.height, v.changesError(undo.Changes, changes))
 	}
 	v.tree, v.recovered = tree, 0
 	return true, nil

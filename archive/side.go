@@ -68,17 +68,19 @@ func (v *verifier) sideBlock(b *sideBlock, from *sideLedger) (*sideLedger, error
 	key, height := store.StateKey(b.hash), from.state.Height+1
 	after := &sideLedger{state: b.stored.State, fork: from.fork, up: from}
 	after.state.Hash = b.hash // also where nothing else is known of it
+	status := b.stored.Status
 	switch {
 	case b.fault != nil:
 		v.record(key, height, b.fault)
-	case b.stored.Status == store.Invalid:
-		// No body: it was refused before it was stored.
+	case status&store.HaveBody == 0 && status != store.Invalid, status&store.Applied != 0 && status&store.Invalid != 0:
+		v.record(key, height, fmt.Errorf("status %#02x, which no block beside the best chain has", status))
+	}
+	if b.fault == nil && status&store.HaveBody == 0 {
+		// It was refused before it was stored.
 		if err := v.bareState(from.state, b.stored.State); err != nil {
 			v.record(key, height, err)
 		}
 		return after, nil
-	case b.stored.Status&store.HaveBody == 0 || b.stored.Status == store.HaveBody|store.Applied|store.Invalid:
-		v.record(key, height, fmt.Errorf("status %#02x, which no block beside the best chain has", b.stored.Status))
 	}
 	l := v.load(height, b.hash)
 	for _, err := range l.faults {
@@ -93,12 +95,12 @@ func (v *verifier) sideBlock(b *sideBlock, from *sideLedger) (*sideLedger, error
 		return after, nil
 	}
 	if after.state = state; b.fault == nil && state != b.stored.State {
-		v.record(key, height, fmt.Errorf("it is %+v, and by the block's header %+v", b.stored.State, state))
+		v.record(key, height, stateError(b.stored.State, state))
 	}
 	if l.body == nil || !from.known {
 		return after, nil
 	}
-	return after, v.sideBody(l, b.stored.Status, from, after)
+	return after, v.sideBody(l, status, from, after)
 }
 
 // sideBody applies a block of a branch and compares the result with what is
@@ -146,7 +148,7 @@ func (v *verifier) bareState(parent, s consensus.State) error {
 	want.Height, want.Base = parent.Height+1, v.rules.NextBase(parent, s.Time)
 	want.Work = parent.Work.Add(consensus.WorkOf(s.Bits))
 	if s != want {
-		return fmt.Errorf("it is %+v, and by its parent %+v", s, want)
+		return stateError(s, want)
 	}
 	return nil
 }

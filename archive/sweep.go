@@ -177,10 +177,10 @@ func (s *sweeper) accountRecord(r store.Record) {
 		err = decodeErr
 	case err != nil:
 	case want == 0:
-		err = fmt.Errorf("%w: no block leaves %q a balance", errUncalled, stored.Account)
+		err = fmt.Errorf("%w: no block leaves %s a balance", errUncalled, s.name(stored.Account))
 	case want != stored.Balance:
-		err = fmt.Errorf("%w: a balance of %d for %q, and the blocks give %d",
-			consensus.ErrCommitment, stored.Balance, stored.Account, want)
+		err = fmt.Errorf("%w: a balance of %s for %s, and the blocks give %s",
+			consensus.ErrCommitment, s.money(stored.Balance), s.name(stored.Account), s.money(want))
 	}
 	if err != nil {
 		s.record(r.Key, s.report.Height, err)
@@ -339,8 +339,8 @@ func (s *sweeper) missingAccounts() error {
 				return err
 			}
 			if stored, err := s.view.Account(c.Account); balance != 0 && err == nil && stored == 0 {
-				s.record(store.AccountKey(key), s.report.Height, fmt.Errorf("%w: it is missing, and the blocks leave %q a balance of %d",
-					consensus.ErrCommitment, c.Account, balance))
+				s.record(store.AccountKey(key), s.report.Height, fmt.Errorf("%w: it is missing, and the blocks leave %s %s",
+					consensus.ErrCommitment, s.name(c.Account), s.money(balance)))
 			}
 		}
 		return s.ctx.Err()

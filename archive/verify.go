@@ -3,6 +3,9 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"cairn/accounts"
 	"cairn/consensus"
@@ -122,4 +125,52 @@ func (v *verifier) record(key []byte, height uint32, reason error) {
 // own takes note of a fault of a record that is about no block.
 func (v *verifier) own(key []byte, reason error) {
 	v.report.add(Fault{Record: store.Record{Key: key}.String(), Key: key, Reason: reason})
+}
+
+// name writes an account for people.
+func (v *verifier) name(a types.Account) string {
+	if v.rules.Signatures {
+		return v.rules.FormatAccount(a)
+	}
+	return strconv.Quote(string(a))
+}
+
+// money writes a balance for people.
+func (v *verifier) money(balance int64) string {
+	return v.rules.FormatBalance(balance) + " " + v.rules.Symbol
+}
+
+// stateError says where the stored state of a block differs from what its header
+// and its parent give.
+func stateError(stored, want consensus.State) error {
+	var wrong []string
+	compare := func(field string, stored, want any) {
+		if stored != want {
+			wrong = append(wrong, fmt.Sprintf("%s %v, not %v", field, stored, want))
+		}
+	}
+	compare("hash", stored.Hash, want.Hash)
+	compare("previous block", stored.Previous, want.Previous)
+	compare("height", stored.Height, want.Height)
+	compare("time", stored.Time, want.Time)
+	compare("bits", stored.Bits, want.Bits)
+	compare("base", stored.Base, want.Base)
+	compare("work", stored.Work, want.Work)
+	return fmt.Errorf("it says %s", strings.Join(wrong, "; "))
+}
+
+// changesError says where an undo record first differs from what its block did.
+func (v *verifier) changesError(stored, want []consensus.Change) error {
+	i := 0
+	for i < min(len(stored), len(want)) && stored[i] == want[i] {
+		i++
+	}
+	text := func(changes []consensus.Change) string {
+		if i == len(changes) {
+			return "no further balance changed"
+		}
+		c := changes[i]
+		return fmt.Sprintf("the balance of %s went from %s to %s", v.name(c.Account), v.money(c.Before), v.money(c.After))
+	}
+	return fmt.Errorf("it says that %s, and by the block %s", text(stored), text(want))
 }
