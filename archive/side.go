@@ -18,8 +18,8 @@ type sideLedger struct {
 	state consensus.State
 	tree  accounts.Tree
 	past  history.Range
-	known bool // tree and past are those of this block
-	valid bool // no rule is broken from the fork up to this block
+	known bool  // tree and past are those of this block
+	rule  error // that this block, or one from the fork up to it, breaks
 
 	fork  uint32           // height of the block that the branch leaves from
 	up    *sideLedger      // of the block before; nil at the fork
@@ -43,7 +43,7 @@ func (v *verifier) replaySide(fork types.Hash) error {
 		}
 	}
 	push(&sideLedger{
-		state: v.state, tree: v.tree, past: v.past, known: !v.unknown, valid: true, fork: v.state.Height,
+		state: v.state, tree: v.tree, past: v.past, known: !v.unknown, fork: v.state.Height,
 	})
 	for len(todo) > 0 {
 		next := todo[len(todo)-1]
@@ -97,35 +97,34 @@ func (v *verifier) sideBlock(b *sideBlock, from *sideLedger) (*sideLedger, error
 	if after.state = state; b.fault == nil && state != b.stored.State {
 		v.record(key, height, stateError(b.stored.State, state))
 	}
-	if l.body == nil || !from.known {
-		return after, nil
+	if after.rule = from.rule; l.body != nil && from.known {
+		if err := v.sideBody(l.body, from, after); err != nil {
+			return nil, err
+		}
 	}
-	return after, v.sideBody(l, status, from, after)
+	switch {
+	case status&store.Applied != 0 && after.rule != nil:
+		v.record(key, height, fmt.Errorf("it says that the block was applied, which breaks a rule: %w", after.rule))
+	case status&store.Invalid != 0 && after.known:
+		v.record(key, height, errors.New("it says that the block is invalid, and no rule is broken"))
+	}
+	return after, nil
 }
 
-// sideBody applies a block of a branch and compares the result with what is
-// remembered of it.
-func (v *verifier) sideBody(l *loaded, status store.Status, from, after *sideLedger) error {
-	rule, err := v.sideSalts(l.body, from, after)
+// sideBody applies a block of a branch. The error is ours.
+func (v *verifier) sideBody(body *consensus.Body, from, after *sideLedger) error {
+	rule, err := v.sideSalts(body, from, after)
 	if err != nil || rule == errUnknown {
 		return err
 	}
+	var tree accounts.Tree
 	if rule == nil {
-		var tree accounts.Tree
-		if _, tree, rule, err = v.execute(from.tree, from.past, l.body); err != nil {
+		if _, tree, rule, err = v.execute(from.tree, from.past, body); err != nil {
 			return err
 		}
-		after.tree, after.known = tree, rule == nil
-		after.past, _ = from.past.Append(after.state.HistoryLeaf().Sum())
 	}
-	after.valid = from.valid && rule == nil
-	key := store.StateKey(l.hash)
-	switch {
-	case status&store.Applied != 0 && !after.valid:
-		v.record(key, l.height, fmt.Errorf("it says that the block was applied, which breaks a rule: %w", rule))
-	case status&store.Invalid != 0 && after.valid:
-		v.record(key, l.height, errors.New("it says that the block is invalid, and no rule is broken"))
-	}
+	after.tree, after.known, after.rule = tree, rule == nil, rule
+	after.past, _ = from.past.Append(after.state.HistoryLeaf().Sum())
 	return nil
 }
 

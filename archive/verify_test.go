@@ -186,7 +186,8 @@ func check(t *testing.T, what string, r store.Record, faults []Fault, named bool
 // TestVerifyNamesWhatIsTooMuch adds records that nothing calls for.
 func TestVerifyNamesWhatIsTooMuch(t *testing.T) {
 	dir, n := sample(t)
-	tip, side := n.Hash("b9"), n.Hash("c7")
+	tip, below, side, branch := n.Hash("b9"), n.Hash("b6"), n.Hash("c7"), n.Hash("aa2")
+	genesis := n.Builder.Rules.JSON()
 	state := n.Builder.State("c7")
 	state.Hash[5]++
 	state.Previous[5]++
@@ -225,6 +226,11 @@ func TestVerifyNamesWhatIsTooMuch(t *testing.T) {
 		{"neighbour with a value", []byte("nhttp://example.com"), []byte{1}},
 		{"general record", []byte("gextra"), []byte{}},
 		{"goal", store.GoalKey(), make([]byte, 64)},
+		{"body of a branch at another height", store.BodyKey(8, side), body},
+		{"genesis file in another form", store.GenesisKey(), append(genesis, ' ')},
+		{"tip below the tip", store.TipKey(), below[:]},
+		{"tip of another branch", store.TipKey(), branch[:]},
+		{"tip that is no block", store.TipKey(), make([]byte, 32)},
 		{"unknown prefix", []byte("z1"), []byte{}},
 		{"first key of all", []byte{0}, []byte{}},
 		{"last key of all", []byte{255, 255}, []byte{}},
@@ -356,6 +362,11 @@ func TestVerifyReplaysBranches(t *testing.T) {
 			s.Time -= 100
 			b.PutState(s, store.Invalid)
 			return store.StateKey(n.Hash("e10"))
+		}},
+		{"applied on one that is invalid", func(n *node, b *store.Batch) []byte {
+			add(n, b, "f7", "b6", 7, invalid, 1)
+			add(n, b, "f8", "f7", 8, valid)
+			return store.StateKey(n.Hash("f8"))
 		}},
 		{"salt is used again after the fork", func(n *node, b *store.Batch) []byte {
 			add(n, b, "f5", "b4", 5, valid, 1) // the best chain has it at 1, and after the fork
