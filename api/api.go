@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -91,24 +92,29 @@ func New(cfg Config) http.Handler {
 	s.metrics = newMetrics(s)
 
 	mux := http.NewServeMux()
-	for path, rt := range s.routes() {
-		rt.name = path
-		mux.Handle(path, s.handle(rt))
+	for url, rt := range s.routes() {
+		rt.name = url
+		mux.Handle(url, s.handle(rt))
 	}
-	for path, asset := range pageAssets() {
-		mux.Handle(path, s.handle(route{name: "page", method: http.MethodGet, serve: asset.serve}))
+	for url, asset := range pageAssets() {
+		mux.Handle(url, s.handle(route{name: "page", method: http.MethodGet, serve: asset.serve}))
 	}
 	neighbours := s.syncer.Handler()
 	mux.Handle("/sync/", s.wrap("/sync/", func(w *response, r *http.Request) error {
 		neighbours.ServeHTTP(w, r)
 		return nil
 	}))
-	mux.Handle("/", s.wrap("other", func(_ *response, r *http.Request) error {
+	other := s.wrap("other", func(_ *response, r *http.Request) error {
 		return fmt.Errorf("%w: %s", errNoSuchURL, quote(r.URL.Path))
-	}))
+	})
+	mux.Handle("/", other)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/") { // a request to a proxy, which the mux answers in its own way
+		if !strings.HasPrefix(r.URL.Path, "/") { // a request to a proxy
 			r.URL.Path = "/" + r.URL.Path
+		}
+		if clean := path.Clean(r.URL.Path); clean != strings.TrimSuffix(r.URL.Path, "/") && clean != r.URL.Path || clean == "/sync" {
+			other.ServeHTTP(w, r) // the mux would redirect it, past all checks
+			return
 		}
 		mux.ServeHTTP(w, r)
 	})

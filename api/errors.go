@@ -75,13 +75,15 @@ func problemOf(err error) *client.Problem {
 	case is(consensus.ErrReplay, consensus.ErrDuplicateSalt):
 		return refuse(http.StatusConflict, "%v; another transfer needs another salt", err)
 	case is(mempool.ErrConflict):
-		return refuse(http.StatusConflict, "%v; to replace it pay a higher fee, for another transfer use another salt", err)
+		return refuse(http.StatusConflict, "%v; to replace it pay a higher fee, in all and for each byte; for another transfer use another salt", err)
 	case is(miner.ErrNoRecipient):
 		return refuse(http.StatusConflict, "%v; start the node with --reward-to ACCOUNT", err)
 
 	case is(consensus.ErrExpired, consensus.ErrExpiryTooFar):
 		return refuse(http.StatusUnprocessableEntity, "expiry: %v; leave it out where nothing is signed, or see the height at /v1/status", err)
-	case is(consensus.ErrSignature, consensus.ErrSmallOrder):
+	case is(consensus.ErrSmallOrder):
+		return refuse(http.StatusUnprocessableEntity, "%v; name another account", err)
+	case is(consensus.ErrSignature):
 		return refuse(http.StatusUnprocessableEntity, "signature: %v; sign exactly these values for this network with the sender's key", err)
 	case is(consensus.ErrUnexpectedSignature):
 		return refuse(http.StatusUnprocessableEntity, "signature: %v; leave it out", err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"runtime/debug"
@@ -84,6 +85,12 @@ func (s *server) wrap(name string, h handler) http.Handler {
 		err := s.guard.checkHost(r)
 		if err == nil {
 			err = h(w, r)
+		}
+		if errors.Is(err, errBodySize) && r.Header.Get("Expect") == "" {
+			// Most clients send all of their body before they look for an answer.
+			_ = w.control.EnableFullDuplex()
+			defer func() { _, _ = io.CopyN(io.Discard, r.Body, maxDiscard) }()
+			defer func() { _ = w.control.Flush() }()
 		}
 		if err != nil {
 			s.fail(w, r, err)
@@ -173,10 +180,16 @@ func watchClient(w *response, r *http.Request) error {
 	return err
 }
 
+// maxDiscard is how much of a body that is too large is taken and thrown away.
+const maxDiscard = 32 << 20
+
 // maxBody is the most bytes that a request's body may have.
 const maxBody = 64 << 10
 
 func readBody(w *response, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		return nil, errBodySize
+	}
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return nil, bodyError(err)

@@ -27,6 +27,10 @@ func parseSubmission(rules *consensus.Rules, o *jsonobject.Object) (submission, 
 	if err := only(o, "sender", "recipient", "amount", "fee", "memo", "expiry", "salt", "signature"); err != nil {
 		return submission{}, err
 	}
+	if rules.Signatures && o.Values["signature"] == nil {
+		return submission{}, invalid("signature is missing: on the network %s transfers are signed by their sender, "+
+			"so expiry, salt and signature are needed (docs/protocol.md, section 4, says what is signed)", rules.Name)
+	}
 	s := submission{expiry: o.Values["expiry"] != nil, salt: o.Values["salt"] != nil}
 	t := &s.transfer
 	for _, field := range []struct {

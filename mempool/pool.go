@@ -29,7 +29,7 @@ var (
 	ErrKnown = errors.New("transfer is already pending")
 	// ErrConflict says that another transfer with the same sender and salt is
 	// in the pool and pays at least as much.
-	ErrConflict = errors.New("another pending transfer has the same sender and salt, and pays as much")
+	ErrConflict = errors.New("another pending transfer has the same sender and salt, and this one does not pay more, in all and for each byte")
 	// ErrFull says that there is no room, and nothing cheaper to put out.
 	ErrFull = errors.New("pool is full of transfers that pay as much for each byte")
 )

@@ -231,7 +231,10 @@ func (n *Node) Run(ctx context.Context) error {
 // bounds what it reads and writes by progress.
 func (n *Node) server(requests context.Context) *http.Server {
 	return &http.Server{
-		Handler:           n.handler,
+		Handler: n.handler,
+		// The handler answers OPTIONS too, with what it checks of every request.
+		DisableGeneralOptionsHandler: true,
+
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,

@@ -87,17 +87,13 @@ func openStore(cfg *Config, o store.Options) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if name, held, err := store.Network(dir, o); err == nil && cfg.Network != "" && held != wanted.ChainID() {
+		return nil, fmt.Errorf("%w: %s holds %q (genesis block %s), and %s is %q (genesis block %s); name another directory with --data, or leave --network out",
+			ErrOtherNetwork, dir, name, held, cfg.Network, wanted.Name, wanted.ChainID())
+	}
 	st, err := store.Open(dir, o)
 	if errors.Is(err, store.ErrNoData) {
 		return store.Create(dir, wanted, o)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if held := st.Rules(); cfg.Network != "" && held.ChainID() != wanted.ChainID() {
-		err := fmt.Errorf("%w: %s holds %q (genesis block %s), and %s is %q (genesis block %s); name another directory with --data, or leave --network out",
-			ErrOtherNetwork, dir, held.Name, held.ChainID(), cfg.Network, wanted.Name, wanted.ChainID())
-		return nil, errors.Join(err, st.Close())
-	}
-	return st, nil
+	return st, err
 }

@@ -94,8 +94,12 @@ func (c *fileCheck) run(mark marker) error {
 		return err
 	}
 	sums, err := c.readSums()
-	if err != nil {
+	switch {
+	case err != nil:
 		c.add(sumsName, err)
+	case sums == nil:
+		c.add(sumsName, FileFault{Reason: "it is missing, and with it the proof that some files are as they were written: " +
+			"it was removed, or a start was interrupted; starting the node writes it", File: sumsName, Torn: true})
 	}
 	unseen := maps.Clone(c.sizes)
 	for _, s := range sums {

@@ -79,6 +79,9 @@ func (d directory) marker() (marker, error) {
 	}
 	text, err := d.read(markerName)
 	if errors.Is(err, fs.ErrNotExist) {
+		if d.hasSums() {
+			return marker{}, FileFault{File: markerName, Reason: "it is missing"}
+		}
 		return marker{}, fmt.Errorf("%w: %s has other files in it, %s for one, and no %s: name another directory",
 			ErrNotCairn, d.path, names[0], markerName)
 	}
@@ -90,6 +93,9 @@ func (d directory) marker() (marker, error) {
 		return marker{}, err
 	}
 	if _, err := d.fs.Stat(d.file(dbName)); errors.Is(err, fs.ErrNotExist) {
+		if d.hasSums() {
+			return marker{}, FileFault{File: dbName, Reason: "it is missing"}
+		}
 		return marker{}, fmt.Errorf("%w in %s: it was being made, and that was interrupted", ErrNoData, d.path)
 	} else if err != nil {
 		return marker{}, err
@@ -97,10 +103,20 @@ func (d directory) marker() (marker, error) {
 	return m, nil
 }
 
+// hasSums tells whether a node has used the directory: Create does not come to
+// writing sums before all else is there.
+func (d directory) hasSums() bool {
+	_, err := d.fs.Stat(d.file(sumsName))
+	return err == nil
+}
+
 func (d directory) parseMarker(text []byte) (marker, error) {
 	first, rest, _ := strings.Cut(string(text), "\n")
 	number, ours := strings.CutPrefix(first, markerStart)
 	n, err := strconv.ParseUint(number, 10, 32)
+	if (!ours || err != nil) && d.hasSums() {
+		return marker{}, FileFault{File: markerName, Reason: notAsWritten}
+	}
 	if !ours || err != nil {
 		return marker{}, fmt.Errorf("%w: %s does not begin with %q and a number: name another directory",
 			ErrNotCairn, d.file(markerName), markerStart)

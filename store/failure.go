@@ -42,6 +42,14 @@ func (f *failure) note(err error) {
 	select {}
 }
 
+// noteRead does the same for a record that could not be read from an open store,
+// but returns: the reader gets the error too. To go on could spread the damage.
+func (f *failure) noteRead(err error) {
+	if errors.Is(err, ErrDamaged) && f.open.Load() {
+		go f.note(err)
+	}
+}
+
 // run calls what makes Pebble write, until it returns or a write fails.
 func (f *failure) run(call func() error) error {
 	if err := f.err(); err != nil {
@@ -99,7 +107,7 @@ func (d directory) explain(err error) error {
 			free = fmt.Sprintf(", %d MiB are free", usage.AvailBytes>>20)
 		}
 		return fmt.Errorf("%w: the disk of %s is full%s: make room, then start again: %w", ErrFailed, d.path, free, err)
-	case pebble.IsCorruptionError(err):
+	case pebble.IsCorruptionError(err) || errors.Is(err, ErrDamaged):
 		return fmt.Errorf("%w: %w", ErrFailed, d.advise(readError(err)))
 	}
 	return fmt.Errorf("%w: %s: see to the disk, then start again: %w", ErrFailed, d.path, err)

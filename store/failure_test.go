@@ -81,6 +81,7 @@ func damageTable(t *testing.T, o Options) *Store {
 func TestDamagedTableRead(t *testing.T) {
 	var log logLines
 	s := damageTable(t, Options{FS: vfs.NewMem(), Log: slog.New(&log)})
+	s.failure.open.Store(false) // what else comes of it, TestDamageIsReported shows
 	if err := lastError(s.AllLeaves()); !errors.Is(err, ErrDamaged) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("all leaves: error %q, want ErrDamaged in a line", err)
 	}
@@ -101,6 +102,28 @@ func TestDamagedTableRead(t *testing.T) {
 		t.Errorf("no word of it in %q", log.lines)
 	}
 	mustClose(t, s)
+}
+
+// TestDamageIsReported reads what was changed from an open store: nothing more
+// may be written, and whoever runs the node is told.
+func TestDamageIsReported(t *testing.T) {
+	if !child(t) {
+		return
+	}
+	told := make(chan error, 10)
+	s := damageTable(t, Options{FS: vfs.NewMem(), Fatal: func(err error) { told <- err }})
+	view := s.Snapshot()
+	if err := lastError(view.AllLeaves()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("all leaves: error %v", err)
+	}
+	if err := <-told; !errors.Is(err, ErrFailed) || !errors.Is(err, ErrDamaged) {
+		t.Errorf("Fatal is told %v", err)
+	}
+	b := s.NewBatch()
+	b.PutAccount("account 1", 8)
+	if err := b.Commit(); !errors.Is(err, ErrFailed) {
+		t.Errorf("commit: error %v, want ErrFailed", err)
+	}
 }
 
 // TestDamagedTableCompaction has Pebble find the damage when it merges tables.

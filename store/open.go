@@ -138,6 +138,7 @@ func newStore(d directory, o Options) *Store {
 			o.Fatal(err)
 		}
 	}}
+	s.note = s.failure.noteRead
 	return s
 }
 

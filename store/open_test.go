@@ -33,9 +33,22 @@ func TestOpenErrors(t *testing.T) {
 			removeAll(t, mem, testDir)
 			mkdir(t, mem, testDir+"/lost+found")
 		}, ErrNoData, "in data"},
-		{"without a database", func(t *testing.T, mem vfs.FS) { removeAll(t, mem, testDir+"/db") }, ErrNoData, "interrupted"},
-		{"foreign", func(t *testing.T, mem vfs.FS) { removeAll(t, mem, testDir+"/cairn.txt") }, ErrNotCairn, "name another directory"},
-		{"another's cairn.txt", edit("cairn.txt", "cairn data", "stone heap"), ErrNotCairn, "name another directory"},
+		{"without a database", func(t *testing.T, mem vfs.FS) { removeAll(t, mem, testDir+"/db") }, ErrDamaged, "db: it is missing"},
+		{"never had a database", func(t *testing.T, mem vfs.FS) {
+			removeAll(t, mem, testDir+"/db")
+			removeAll(t, mem, testDir+"/sums.txt")
+		}, ErrNoData, "interrupted"},
+		{"without a marker", func(t *testing.T, mem vfs.FS) { removeAll(t, mem, testDir+"/cairn.txt") }, ErrDamaged, "cairn.txt: it is missing"},
+		{"another marker", edit("cairn.txt", "cairn data", "stone heap"), ErrDamaged, "cairn.txt: it is not as it was written"},
+		{"foreign", func(t *testing.T, mem vfs.FS) {
+			removeAll(t, mem, testDir)
+			mkdir(t, mem, testDir)
+			writeFile(t, mem, testDir+"/letter.txt", []byte("Dear"))
+		}, ErrNotCairn, "name another directory"},
+		{"another's cairn.txt", func(t *testing.T, mem vfs.FS) {
+			removeAll(t, mem, testDir+"/sums.txt")
+			edit("cairn.txt", "cairn data", "stone heap")(t, mem)
+		}, ErrNotCairn, "name another directory"},
 		{"newer", edit("cairn.txt", "format 1\n", "format 2\nand more\n"), ErrNewer, "format 2, and this version knows none above 1: use a newer version"},
 		{"edited marker", edit("cairn.txt", "network dev", "network  dev"), ErrDamaged, "cairn.txt: it is not as it was written"},
 		{"edited sums", edit("sums.txt", "cairn.txt", "cairn.text"), ErrDamaged, "sums.txt: it is not as it was written"},

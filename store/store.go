@@ -29,6 +29,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"cairn/consensus"
+	"cairn/types"
 )
 
 // Options says where and how to keep the data. The zero value is ready for use.
@@ -37,8 +38,8 @@ type Options struct {
 	CacheBytes int64        // for blocks of tables that were read; default 32 MiB
 	Log        *slog.Logger // nothing is logged by default
 
-	// Fatal is called at most once, when the database can no longer be written,
-	// with an error that says why and what to do. The process should soon end, and
+	// Fatal is called at most once, when the database can no longer be written, or
+	// turns out to be damaged, with an error that says why and what to do. The process should soon end, and
 	// Fatal may end it; it must not use the Store, whose locks may be held. By
 	// default the error is only logged. Errors of Open and Close are not reported
 	// here.
@@ -81,6 +82,18 @@ func Create(dir string, rules *consensus.Rules, o Options) (*Store, error) {
 		}
 		return d.open(markerFor(rules), o)
 	})
+}
+
+// Network reads which network a data directory is for, its name and its chain ID,
+// without opening or changing anything. Its errors are ErrNoData, ErrNotCairn,
+// ErrNewer, ErrDamaged, or of the operating system.
+func Network(dir string, o Options) (name string, chain types.Hash, err error) {
+	d, err := newDirectory(dir, o)
+	if err != nil {
+		return "", types.Hash{}, err
+	}
+	m, err := d.marker()
+	return m.network, m.chain, d.advise(err)
 }
 
 // Open opens a data directory. Its errors are ErrNoData, ErrNotCairn, ErrNewer,
@@ -129,5 +142,5 @@ func (s *Store) Dir() string { return s.dir.path }
 // before the Store.
 func (s *Store) Snapshot() *View {
 	snapshot := s.db.NewSnapshot()
-	return &View{reader: snapshot, close: snapshot.Close}
+	return &View{reader: snapshot, close: snapshot.Close, note: s.note}
 }

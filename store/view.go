@@ -21,6 +21,7 @@ import (
 type View struct {
 	reader pebble.Reader
 	close  func() error // of a snapshot; nil in the live view
+	note   func(error)  // of what could not be read
 }
 
 // Close releases a snapshot, at most once. On the live view it does nothing.
@@ -167,11 +168,11 @@ func look[T any](v *View, key []byte, decode func(Record) (T, error)) (t T, foun
 	if errors.Is(err, pebble.ErrNotFound) {
 		return t, false, nil
 	}
-	if err != nil {
-		return t, false, readError(err)
+	if err == nil {
+		t, err = decode(Record{key, value})
+		err = errors.Join(err, done.Close())
 	}
-	t, err = decode(Record{key, value})
-	return t, err == nil, errors.Join(err, done.Close())
+	return t, err == nil, v.fault(err)
 }
 
 // must reads one record; ErrNotFound when there is none.
@@ -190,6 +191,7 @@ func each[T any](v *View, prefix byte, decode func(Record) (T, error)) iter.Seq2
 			var t T
 			if err == nil {
 				t, err = decode(r)
+				err = v.fault(err)
 			}
 			if !yield(t, err) || err != nil {
 				return
@@ -203,7 +205,7 @@ func (v *View) scan(lower, upper []byte) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		it, err := v.reader.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 		if err != nil {
-			yield(Record{}, readError(err))
+			yield(Record{}, v.fault(err))
 			return
 		}
 		more := true
@@ -216,9 +218,21 @@ func (v *View) scan(lower, upper []byte) iter.Seq2[Record, error] {
 		}
 		err = errors.Join(it.Error(), it.Close())
 		if err != nil && more {
-			yield(Record{}, readError(err))
+			yield(Record{}, v.fault(err))
 		}
 	}
+}
+
+// fault is what a read returns for err, nil included. It tells the store.
+func (v *View) fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	err = readError(err)
+	if v.note != nil {
+		v.note(err)
+	}
+	return err
 }
 
 // readError makes ErrDamaged of what Pebble calls corruption.

@@ -121,6 +121,11 @@ already are passed over, so an import that was interrupted can be repeated.`,
 				return &codeError{exitUsage, err}
 			}
 		}
+		name, held, err := store.Network(dir, store.Options{})
+		if err == nil && held != blocks.Rules().ChainID() {
+			return fmt.Errorf("the block file is of the network %s (genesis block %s), and %s holds %s (genesis block %s): nothing was imported; name another directory with --data",
+				blocks.Rules().Name, blocks.Rules().ChainID(), dir, name, held)
+		}
 		st, err := store.Open(dir, store.Options{})
 		if errors.Is(err, store.ErrNoData) {
 			st, err = store.Create(dir, blocks.Rules(), store.Options{})
