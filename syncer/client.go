@@ -19,10 +19,11 @@ import (
 // limits bound what a neighbour can cost. Tests make them smaller.
 type limits struct {
 	// stall is how long a neighbour may go without progress. Progress is an
-	// answer that begins, one that ends, or least more bytes of one: a byte now
-	// and then is none.
-	stall time.Duration
-	least int
+	// answer that begins, one that ends, or so many more bytes of headers or of
+	// blocks: a byte now and then is none.
+	stall       time.Duration
+	headerBytes int
+	blockBytes  int
 	// headers is how long a round of headers may take in all.
 	headers time.Duration
 	// busyWait is how long to wait after an answer of 503, and busyTries how
@@ -44,15 +45,16 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		stall:     30 * time.Second,
-		least:     128 << 10,
-		headers:   5 * time.Minute,
-		busyWait:  2 * time.Second,
-		busyTries: 3,
-		grace:     3 * time.Second,
-		reassign:  3 * time.Second,
-		held:      60 << 20, // the hashes of a round take 3 MB more
-		round:     maxHeaders,
+		stall:       30 * time.Second,
+		headerBytes: 4 << 10,
+		blockBytes:  128 << 10,
+		headers:     5 * time.Minute,
+		busyWait:    2 * time.Second,
+		busyTries:   3,
+		grace:       3 * time.Second,
+		reassign:    3 * time.Second,
+		held:        60 << 20, // the hashes of a round take 3 MB more
+		round:       maxHeaders,
 	}
 }
 
@@ -92,16 +94,17 @@ type answer struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
-	limits *limits
+	stall  time.Duration
+	least  int           // bytes that are progress
 	left   time.Duration // of the time for the present bytes
 	got    int           // of the present bytes
 }
 
 // get sends a GET for a path and a query below the base URL and waits for the
 // answer to begin. The caller closes the answer.
-func (s *source) get(ctx context.Context, path string) (*answer, error) {
+func (s *source) get(ctx context.Context, path string, least int) (*answer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	a := &answer{ctx: ctx, cancel: cancel, limits: &s.limits, left: s.limits.stall}
+	a := &answer{ctx: ctx, cancel: cancel, stall: s.limits.stall, least: least, left: s.limits.stall}
 	a.timer = time.AfterFunc(s.limits.stall, func() { cancel(errStall) })
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.address+path, nil)
 	if err == nil {
@@ -125,8 +128,8 @@ func (a *answer) Read(p []byte) (int, error) {
 	n, err := a.Body.Read(p)
 	a.timer.Stop()
 	a.left -= time.Since(start)
-	if a.got += n; a.got >= a.limits.least {
-		a.left, a.got = a.limits.stall, 0
+	if a.got += n; a.got >= a.least {
+		a.left, a.got = a.stall, 0
 	}
 	if err != nil && err != io.EOF {
 		err = a.cause(err)
@@ -151,9 +154,9 @@ func (a *answer) cause(err error) error {
 
 // call sends a GET to a call of the sync format and returns the answer to it, or
 // a *failure that says what came instead. An answer of 503 is tried again.
-func (s *source) call(ctx context.Context, path string) (*answer, error) {
+func (s *source) call(ctx context.Context, path string, least int) (*answer, error) {
 	for try := 1; ; try++ {
-		a, err := s.get(ctx, path)
+		a, err := s.get(ctx, path, least)
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
@@ -208,7 +211,7 @@ func (s *source) failed(ctx context.Context, err error) error {
 
 // tip asks for the neighbour's claim.
 func (s *source) tip(ctx context.Context) (claim, error) {
-	a, err := s.call(ctx, tipPath)
+	a, err := s.call(ctx, tipPath, claimSize)
 	if err != nil {
 		if wordOf(err) == NotANode && s.isClassic(ctx) {
 			err = fail(ClassicOnly, "speaks only the classic calls")
@@ -223,15 +226,18 @@ func (s *source) tip(ctx context.Context) (claim, error) {
 	return c, nil
 }
 
+// classicStart is how much of a classic chain is looked at, in bytes.
+const classicStart = 1024
+
 // isClassic tells a node of the tutorial from other servers: it answers /chain
 // with a JSON object that has a chain in front.
 func (s *source) isClassic(ctx context.Context) bool {
-	a, err := s.get(ctx, "/chain")
+	a, err := s.get(ctx, "/chain", classicStart)
 	if err != nil {
 		return false
 	}
 	defer a.Close()
-	var start [1024]byte
+	var start [classicStart]byte
 	n, _ := io.ReadFull(a, start[:]) // shorter ones are whole
 	object := bytes.TrimSpace(start[:n])
 	return a.StatusCode == http.StatusOK && bytes.HasPrefix(object, []byte("{")) && bytes.Contains(object, []byte(`"chain"`))
@@ -240,7 +246,7 @@ func (s *source) isClassic(ctx context.Context) bool {
 // headers asks for the headers after the last common block of locator, at most
 // max. The caller reads and closes the stream.
 func (s *source) headers(ctx context.Context, locator []types.Hash, max int) (*headerStream, error) {
-	a, err := s.call(ctx, fmt.Sprintf("%s?after=%s&max=%d", headersPath, formatHashes(locator), max))
+	a, err := s.call(ctx, fmt.Sprintf("%s?after=%s&max=%d", headersPath, formatHashes(locator), max), s.limits.headerBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +266,7 @@ type headerStream struct {
 // blocks asks for blocks. The caller reads them in this order and closes the
 // stream.
 func (s *source) blocks(ctx context.Context, hashes []types.Hash) (*blockStream, error) {
-	a, err := s.call(ctx, blocksPath+"?hash="+formatHashes(hashes))
+	a, err := s.call(ctx, blocksPath+"?hash="+formatHashes(hashes), s.limits.blockBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func (s *Syncer) enter(r *http.Request) bool {
 
 // run runs a query and sees to the end of its answer.
 func (s *Syncer) run(rw http.ResponseWriter, q url.Values, answer query) {
-	w := &stream{w: rw, control: http.NewResponseController(rw), stall: s.limits.stall}
+	w := &stream{w: rw, control: http.NewResponseController(rw), stall: s.limits.stall, left: s.limits.stall}
 	err := answer(w, q)
 	var refused *httpError
 	switch {
@@ -104,11 +104,14 @@ func (s *Syncer) run(rw http.ResponseWriter, q url.Values, answer query) {
 	}
 }
 
-// stream writes an answer in pieces, each of which the caller must take in time.
+// stream writes an answer. The caller has limits.stall for every writeSize bytes;
+// only the time that it spends not taking them counts.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
+	left    time.Duration // of the time for the present bytes
+	taken   int           // of the present bytes
 	begun   bool
 	err     error // of the connection; it sticks
 }
@@ -125,11 +128,16 @@ func (s *stream) begin(size int64) {
 
 func (s *stream) write(b []byte) error {
 	for len(b) > 0 && s.err == nil {
-		n := min(len(b), writeSize)
+		n := min(len(b), writeSize-s.taken)
+		start := time.Now()
 		// A writer without deadlines, as in tests, is as good without.
-		_ = s.control.SetWriteDeadline(time.Now().Add(s.stall))
+		_ = s.control.SetWriteDeadline(start.Add(s.left))
 		_, s.err = s.w.Write(b[:n])
 		b = b[n:]
+		s.left -= time.Since(start)
+		if s.taken += n; s.taken == writeSize {
+			s.left, s.taken = s.stall, 0
+		}
 	}
 	return s.err
 }
@@ -210,7 +218,7 @@ func findFork(snapshot *chain.Snapshot, locator []types.Hash) (uint32, error) {
 
 // writeHeaders writes the headers of count blocks after a height.
 func writeHeaders(w *stream, snapshot *chain.Snapshot, height, count uint32) error {
-	buffer := make([]byte, 0, 64<<10)
+	buffer := make([]byte, 0, 50*types.HeaderSize) // written often: the caller waits for progress
 	for range count {
 		height++
 		hash, err := snapshot.BestHash(height)

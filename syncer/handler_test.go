@@ -184,32 +184,45 @@ func TestServeBusy(t *testing.T) {
 	})
 }
 
-// A caller that does not read is cut off, and gives its place back.
+// A caller that does not read, or reads too slowly, is cut off and gives its
+// place back.
 func TestServeWhoDoesNotRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(t, nil)
-		blocks := bulky(n, 5)
-		x := n.node().has(names("x", 1, 5)...)
-		n.host("x", x.Handler())
-		conn, err := n.dial(t.Context(), "", "x:80")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		var hashes []types.Hash
-		for _, b := range blocks {
-			hashes = append(hashes, b.Header.Hash())
-		}
-		io.WriteString(conn, "GET "+blocksPath+"?hash="+formatHashes(hashes)+" HTTP/1.1\r\nHost: x\r\n\r\n")
-		synctest.Wait()
-		if len(x.serving) != 1 {
-			t.Fatal("it is not being served")
-		}
-		time.Sleep(x.limits.stall + time.Second)
-		if len(x.serving) != 0 {
-			t.Error("it is still being served")
-		}
-	})
+	for _, reads := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNetwork(t, nil)
+			blocks := bulky(n, 20)
+			x := n.node().has(names("x", 1, 20)...)
+			n.host("x", x.Handler())
+			conn, err := n.dial(t.Context(), "", "x:80")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var hashes []types.Hash
+			for _, b := range blocks {
+				hashes = append(hashes, b.Header.Hash())
+			}
+			io.WriteString(conn, "GET "+blocksPath+"?hash="+formatHashes(hashes)+" HTTP/1.1\r\nHost: x\r\n\r\n")
+			synctest.Wait()
+			if len(x.serving) != 1 {
+				t.Fatal("it is not being served")
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for b := make([]byte, 300); reads; time.Sleep(time.Second / 10) {
+					if _, err := conn.Read(b); err != nil {
+						return
+					}
+				}
+			}()
+			time.Sleep(x.limits.stall + time.Second)
+			if len(x.serving) != 0 {
+				t.Error("it is still being served")
+			}
+			conn.Close()
+			<-done
+		})
+	}
 }
 
 // One who reads slowly, but does read, gets everything.
@@ -225,7 +238,7 @@ func TestServeSlowReader(t *testing.T) {
 			want += 4 + b.Size()
 		}
 		src := &source{n.host("x", x.Handler()), x.transport, x.limits}
-		a, err := src.call(t.Context(), blocksPath+"?hash="+formatHashes(hashes))
+		a, err := src.call(t.Context(), blocksPath+"?hash="+formatHashes(hashes), x.limits.blockBytes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,7 +270,7 @@ func TestServeOneConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(45 * time.Second)
-			a, err := src.get(t.Context(), "/other")
+			a, err := src.get(t.Context(), "/other", 1)
 			if err != nil {
 				t.Fatal(err)
 			}
