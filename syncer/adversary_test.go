@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -220,23 +221,22 @@ func TestTruncated(t *testing.T) {
 		for path, h := range handlers(s) {
 			node := n.node()
 			node.register(address)
-			for cut, more := 0, true; more; cut++ {
-				*h.place = func(w http.ResponseWriter, r *http.Request) {
+			var whole atomic.Bool
+			for cut := 0; !whole.Load(); cut++ {
+				s.setAnswer(h.place, func(w http.ResponseWriter, r *http.Request) {
 					b := record(*h.own, r)
-					if more = cut < len(b); more {
-						b = b[:cut]
-					}
-					w.Write(b)
-				}
+					whole.Store(cut >= len(b))
+					w.Write(b[:min(cut, len(b))])
+				})
 				r, err := node.Sync(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := r.Neighbours[0]; more && got.Result != Malformed {
+				if got := r.Neighbours[0]; !whole.Load() && got.Result != Malformed {
 					t.Fatalf("%s cut after %d bytes: %v", path, cut, got)
 				}
 			}
-			*h.place = nil
+			s.setAnswer(h.place, nil)
 		}
 	})
 }

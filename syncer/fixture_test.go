@@ -239,9 +239,10 @@ func names(prefix string, from, to int) (all []string) {
 // stranger answers in the sync format from blocks that need not be valid, and
 // can be told to misbehave.
 type stranger struct {
-	claim   claim
-	headers []types.Header // from height 1
-	blocks  map[types.Hash][]byte
+	changing sync.Mutex // guards onTip, onHeaders and onBlocks where a test changes them late
+	claim    claim
+	headers  []types.Header // from height 1
+	blocks   map[types.Hash][]byte
 
 	// onTip, onHeaders and onBlocks replace an answer. They may call the
 	// stranger's own.
@@ -299,8 +300,18 @@ func (n *network) stranger(blocks ...*types.Block) *stranger {
 	return s
 }
 
+// setAnswer changes an answer while requests may be under way.
+func (s *stranger) setAnswer(place *http.HandlerFunc, h http.HandlerFunc) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	*place = h
+}
+
 func (s *stranger) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", mediaType)
+	s.changing.Lock()
+	onTip, onHeaders, onBlocks := s.onTip, s.onHeaders, s.onBlocks
+	s.changing.Unlock()
 	choose := func(other, own http.HandlerFunc) {
 		if other == nil {
 			other = own
@@ -309,11 +320,11 @@ func (s *stranger) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.URL.Path {
 	case tipPath:
-		choose(s.onTip, s.serveTip)
+		choose(onTip, s.serveTip)
 	case headersPath:
-		choose(s.onHeaders, s.serveHeaders)
+		choose(onHeaders, s.serveHeaders)
 	case blocksPath:
-		choose(s.onBlocks, s.serveBlocks)
+		choose(onBlocks, s.serveBlocks)
 	default:
 		http.NotFound(w, r)
 	}
