@@ -70,6 +70,9 @@ func markerFor(rules *consensus.Rules) marker {
 // marker reads cairn.txt. It says ErrNoData where there is nothing or only what
 // an interrupted Create leaves, ErrNotCairn, ErrNewer or ErrDamaged.
 func (d directory) marker() (marker, error) {
+	// Looked up before the rest: another process may be making the directory, and
+	// writes the sums last.
+	used := d.hasSums()
 	names, err := d.list()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
 		return marker{}, fmt.Errorf("%w in %s", ErrNoData, d.path)
@@ -79,7 +82,7 @@ func (d directory) marker() (marker, error) {
 	}
 	text, err := d.read(markerName)
 	if errors.Is(err, fs.ErrNotExist) {
-		if d.hasSums() {
+		if used {
 			return marker{}, FileFault{File: markerName, Reason: "it is missing"}
 		}
 		return marker{}, fmt.Errorf("%w: %s has other files in it, %s for one, and no %s: name another directory",
@@ -88,12 +91,12 @@ func (d directory) marker() (marker, error) {
 	if err != nil {
 		return marker{}, err
 	}
-	m, err := d.parseMarker(text)
+	m, err := d.parseMarker(text, used)
 	if err != nil {
 		return marker{}, err
 	}
 	if _, err := d.fs.Stat(d.file(dbName)); errors.Is(err, fs.ErrNotExist) {
-		if d.hasSums() {
+		if used {
 			return marker{}, FileFault{File: dbName, Reason: "it is missing"}
 		}
 		return marker{}, fmt.Errorf("%w in %s: it was being made, and that was interrupted", ErrNoData, d.path)
@@ -110,11 +113,11 @@ func (d directory) hasSums() bool {
 	return err == nil
 }
 
-func (d directory) parseMarker(text []byte) (marker, error) {
+func (d directory) parseMarker(text []byte, used bool) (marker, error) {
 	first, rest, _ := strings.Cut(string(text), "\n")
 	number, ours := strings.CutPrefix(first, markerStart)
 	n, err := strconv.ParseUint(number, 10, 32)
-	if (!ours || err != nil) && d.hasSums() {
+	if (!ours || err != nil) && used {
 		return marker{}, FileFault{File: markerName, Reason: notAsWritten}
 	}
 	if !ours || err != nil {
