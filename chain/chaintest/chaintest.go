@@ -1,6 +1,6 @@
-// Package chaintest builds chains of named blocks for tests and benchmarks. It
-// does without package chain, on purpose: a block made here is what another
-// program would send.
+// Package chaintest builds chains for tests and benchmarks: of named blocks
+// (Builder), or of more than one wants to keep (Line). It does without package
+// chain, on purpose: a block made here is what another program would send.
 //
 // A block is valid unless its Spec spoils it. Blocks are made fast: the rules
 // should have an easy target.
@@ -55,16 +55,18 @@ const Miner types.Account = "miner"
 
 // New returns a builder that knows the genesis block of rules.
 func New(rules *consensus.Rules) *Builder {
-	b := &Builder{Rules: rules, blocks: make(map[string]*node)}
-	genesis := &node{
+	return &Builder{Rules: rules, blocks: map[string]*node{Genesis: genesis(rules)}}
+}
+
+func genesis(rules *consensus.Rules) *node {
+	n := &node{
 		block: rules.Genesis(),
 		state: rules.GenesisState(),
 		tree:  accounts.New(nil),
 	}
-	genesis.apply(rules.GenesisBalances())
-	genesis.history, _ = genesis.history.Append(genesis.state.HistoryLeaf().Sum())
-	b.blocks[Genesis] = genesis
-	return b
+	n.apply(rules.GenesisBalances())
+	n.history, _ = n.history.Append(n.state.HistoryLeaf().Sum())
+	return n
 }
 
 // apply enters changes into the tree.
@@ -84,46 +86,52 @@ func (b *Builder) Add(name, parent string, spec Spec) *types.Block {
 	if b.blocks[name] != nil {
 		panic("chaintest: two blocks named " + name)
 	}
-	n := &node{block: b.draft(p, spec)}
-	n.seal(b.Rules, p, spec)
-	mine(&n.block.Header)
-	if spec.Tamper != nil {
-		spec.Tamper(n.block)
-		mine(&n.block.Header)
-	}
+	b.count++ // makes equal specs different blocks
+	n := p.child(b.Rules, spec, b.count)
 	b.blocks[name] = n
-	if spec.Spoil == nil && spec.Tamper == nil {
-		n.state = must(b.Rules.ValidateHeader(p.state, n.block.Header, uint64(n.block.Header.Time)))
-		n.history, _ = p.history.Append(n.state.HistoryLeaf().Sum())
-	}
 	return n.block
 }
 
-// draft fills in what needs no state.
-func (b *Builder) draft(p *node, spec Spec) *types.Block {
-	b.count++ // makes equal specs different blocks
+// child makes the next block, which extra tells from its like.
+func (n *node) child(rules *consensus.Rules, spec Spec, extra uint64) *node {
+	c := &node{block: n.draft(rules, spec, extra)}
+	c.seal(rules, n, spec)
+	mine(&c.block.Header)
+	if spec.Tamper != nil {
+		spec.Tamper(c.block)
+		mine(&c.block.Header)
+	}
+	if spec.Spoil == nil && spec.Tamper == nil {
+		c.state = must(rules.ValidateHeader(n.state, c.block.Header, uint64(c.block.Header.Time)))
+		c.history, _ = n.history.Append(c.state.HistoryLeaf().Sum())
+	}
+	return c
+}
+
+// draft fills in what needs no balances.
+func (n *node) draft(rules *consensus.Rules, spec Spec, extra uint64) *types.Block {
 	interval, miner := spec.Interval, spec.Miner
 	if interval == 0 && !spec.Instant {
-		interval = b.Rules.BlockInterval
+		interval = rules.BlockInterval
 	}
 	if miner == "" {
 		miner = Miner
 	}
-	time := p.state.Time + interval
+	time := n.state.Time + interval
 	bits := spec.Bits
 	if bits == 0 {
-		bits = b.Rules.AllowedBits(p.state, time)
+		bits = rules.AllowedBits(n.state, time)
 	}
-	height := p.state.Height + 1
-	reward := b.Rules.Subsidy(height)
+	height := n.state.Height + 1
+	reward := rules.Subsidy(height)
 	for _, t := range spec.Transfers {
 		reward += t.Fee
 	}
 	return &types.Block{
-		Header: types.Header{Version: 0x20000000, Previous: p.state.Hash, Time: time, Bits: bits},
+		Header: types.Header{Version: 0x20000000, Previous: n.state.Hash, Time: time, Bits: bits},
 		Reward: types.Reward{
 			Height:    height,
-			Extra:     binary.LittleEndian.AppendUint64(nil, b.count),
+			Extra:     binary.LittleEndian.AppendUint64(nil, extra),
 			Amount:    reward,
 			Recipient: miner,
 		},
