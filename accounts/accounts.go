@@ -51,8 +51,8 @@ type Reader interface {
 	Leaves(prefix Key, bits int) ([]Leaf, error)
 }
 
-// Tree is the map at one moment. It is a small immutable value: Update and Trim
-// return another one, which shares what is the same. All methods may be called
+// Tree is the map at one moment. It is a small immutable value: Update, Load and
+// Trim return another one, which shares what is the same. All methods may be called
 // from any number of goroutines at once, on one tree or on several of one
 // descent.
 //
@@ -121,9 +121,12 @@ func (t Tree) expand(stub *subtree, prefix Key, depth int) (subtree, error) {
 	if uint64(len(leaves)) != stub.count {
 		return subtree{}, fmt.Errorf("%w: %d below %d bits of %x, not %d", ErrStale, len(leaves), depth, prefix, stub.count)
 	}
+	if !ascending(leaves) {
+		return subtree{}, fmt.Errorf("%w: those below %d bits of %x do not ascend", ErrStale, depth, prefix)
+	}
 	var s subtree
 	if err := t.update(&s, &subtree{}, depth, leaves); err != nil {
-		return subtree{}, fmt.Errorf("%w: %w", ErrStale, err)
+		return subtree{}, err
 	}
 	if s.sum != stub.sum {
 		return subtree{}, fmt.Errorf("%w: those below %d bits of %x hash to %x, not %x", ErrStale, depth, prefix, s.sum, stub.sum)

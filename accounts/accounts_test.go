@@ -278,6 +278,8 @@ type world struct {
 	ahead  bool     // not all of the tree is stored
 }
 
+var errBroken = errors.New("broken")
+
 func newWorld(t *testing.T, seed uint64) *world {
 	rng := seeded(seed)
 	stored := &balances{}
@@ -303,6 +305,9 @@ func (w *world) step() {
 	switch w.rng.IntN(8) {
 	default:
 		changes := w.changes()
+		if w.rng.IntN(3) == 0 {
+			w.load(changes)
+		}
 		passed := slices.Clone(changes)
 		w.tree = mustUpdate(w.t, w.tree, passed)
 		if !slices.Equal(passed, changes) {
@@ -334,6 +339,33 @@ func (w *world) step() {
 		}
 	}
 	w.check()
+}
+
+// load loads the accounts of changes, after which an update of them reads nothing.
+func (w *world) load(changes []Leaf) {
+	want := slices.SortedFunc(slices.Values(changes), compareKeys)
+	loaded, err := w.tree.Load(want)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, l := range want {
+		if l.Balance != w.now[l.Key] {
+			w.t.Fatalf("Load says %d of %x, want %d", l.Balance, l.Key, w.now[l.Key])
+		}
+	}
+	if loaded.Root() != w.tree.Root() || loaded.Count() != w.tree.Count() {
+		w.t.Fatal("Load changed the tree")
+	}
+	checkShape(w.t, loaded)
+	reader := loaded.reader
+	loaded.reader = readerFunc(func(Key, int) ([]Leaf, error) { return nil, errBroken })
+	// Deleting an account may open the stub beside it; every other change is covered.
+	kept := slices.DeleteFunc(slices.Clone(changes), func(l Leaf) bool { return l.Balance == 0 })
+	if _, err := loaded.Update(kept); err != nil {
+		w.t.Fatalf("an update after Load reads: %v", err)
+	}
+	loaded.reader = reader
+	w.tree = loaded
 }
 
 func (w *world) trim(max int) {
@@ -469,7 +501,7 @@ func TestStubLeftAlone(t *testing.T) {
 		if got, err := updated.Get(alone.Key); err != nil || got != alone.Balance {
 			t.Errorf("Get = %d, %v, want %d", got, err, alone.Balance)
 		}
-		errBroken := errors.New("broken disk")
+
 		tree.reader = readerFunc(func(prefix Key, bits int) ([]Leaf, error) {
 			if bits == 1 && prefix.bit(0) == int(side) {
 				return nil, errBroken
@@ -496,6 +528,17 @@ func TestUpdateRefusesKeyTwice(t *testing.T) {
 
 // A tree whose storage has moved on gives the balances of its own time or
 // ErrStale.
+func TestLoadWantsOrder(t *testing.T) {
+	keys := closeKeys(seeded(1), 2)
+	slices.SortFunc(keys, func(a, b Key) int { return bytes.Compare(a[:], b[:]) })
+	tree := mustUpdate(t, New(nil), []Leaf{{keys[0], 1}, {keys[1], 2}})
+	for _, want := range [][]Leaf{{{Key: keys[1]}, {Key: keys[0]}}, {{Key: keys[0]}, {Key: keys[0]}}} {
+		if _, err := tree.Load(want); err == nil {
+			t.Errorf("no error for %x", want)
+		}
+	}
+}
+
 func TestOldTreesAreNeverWrong(t *testing.T) {
 	w := newWorld(t, 103)
 	type old struct {
@@ -539,7 +582,7 @@ func TestLyingReaders(t *testing.T) {
 		stored[k] = int64(i + 1)
 	}
 	honest := mustBuild(t, stored)
-	errBroken := errors.New("broken disk")
+
 	lies := []struct {
 		name string
 		lie  func([]Leaf) ([]Leaf, error)
@@ -571,7 +614,8 @@ func TestLyingReaders(t *testing.T) {
 			_, getErr := tree.Get(key)
 			_, proveErr := tree.Prove(key)
 			_, updateErr := tree.Update([]Leaf{{key, 1000}})
-			for _, err := range []error{getErr, proveErr, updateErr} {
+			_, loadErr := tree.Load([]Leaf{{Key: key}})
+			for _, err := range []error{getErr, proveErr, updateErr, loadErr} {
 				if !errors.Is(err, c.want) {
 					t.Fatalf("%s: error %v, want %v", c.name, err, c.want)
 				}
@@ -583,12 +627,16 @@ func TestLyingReaders(t *testing.T) {
 	broken.reader = readerFunc(func(prefix Key, _ int) ([]Leaf, error) { return nil, errBroken })
 	for side := range byte(2) {
 		var changes []Leaf
-		for _, l := range randomLeaves(rng, 2*forkChanges) {
+		for _, l := range randomLeaves(rng, 2*forkLeaves) {
 			l.Key[0] = l.Key[0]&0x7f | side<<7
 			changes = append(changes, l)
 		}
 		if _, err := broken.Update(changes); !errors.Is(err, errBroken) {
 			t.Errorf("side %d: error %v, want the Reader's", side, err)
+		}
+		slices.SortFunc(changes, compareKeys)
+		if _, err := broken.Load(changes); !errors.Is(err, errBroken) {
+			t.Errorf("side %d: Load's error %v, want the Reader's", side, err)
 		}
 	}
 }
@@ -623,7 +671,7 @@ func TestBuildRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want ErrStale", c.name, err)
 		}
 	}
-	errBroken := errors.New("broken disk")
+
 	_, err := Build(nil, func(yield func(Leaf, error) bool) {
 		_ = yield(Leaf{a, 1}, nil) && yield(Leaf{}, errBroken)
 	})

@@ -1,31 +1,53 @@
 package accounts
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sync"
 )
 
-// Where an update is worth another goroutine: at the top of the tree, where keys
-// part evenly, when there is much to do.
+// Where it is worth another goroutine: at the top of the tree, where keys part
+// evenly, when there is much to do.
 const (
-	forkDepth   = 2
-	forkChanges = 256
+	forkDepth  = 2
+	forkLeaves = 256
 )
 
-// Update returns the tree with the changes made, in any order; keys must be
-// unique, and deleting what is absent changes nothing. Each node that changes is
-// hashed once. Its errors are the Reader's, ErrStale, and a key that comes twice.
+// Update returns the tree with the changes made, in any order; it is quicker when
+// they ascend by key. Keys must be unique, and deleting what is absent changes
+// nothing. Each node that changes is hashed once. Its errors are the Reader's,
+// ErrStale, and a key that comes twice.
 func (t Tree) Update(changes []Leaf) (Tree, error) {
+	if !ascending(changes) {
+		changes = slices.SortedFunc(slices.Values(changes), compareKeys)
+	}
+	for i := 1; i < len(changes); i++ {
+		if changes[i].Key == changes[i-1].Key {
+			return Tree{}, fmt.Errorf("account key %x comes twice", changes[i].Key)
+		}
+	}
 	updated := Tree{reader: t.reader, generation: t.generation + 1}
-	if err := updated.update(&updated.root, &t.root, 0, slices.Clone(changes)); err != nil {
+	if err := updated.update(&updated.root, &t.root, 0, changes); err != nil {
 		return Tree{}, err
 	}
 	return updated, nil
 }
 
+func compareKeys(a, b Leaf) int { return bytes.Compare(a.Key[:], b.Key[:]) }
+
+// ascending tells whether leaves are sorted by key, no key twice.
+func ascending(leaves []Leaf) bool {
+	for i := 1; i < len(leaves); i++ {
+		if compareKeys(leaves[i-1], leaves[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // update puts into out the subtree s at a depth with the changes made, which all
-// belong below it. It reorders them.
+// belong below it and ascend by key.
 func (t *Tree) update(out, s *subtree, depth int, changes []Leaf) error {
 	switch {
 	case len(changes) == 0:
@@ -34,8 +56,6 @@ func (t *Tree) update(out, s *subtree, depth int, changes []Leaf) error {
 	case len(changes) == 1 && (s.count == 0 || s.leaf != nil && s.leaf.Key == changes[0].Key):
 		*out = newLeaf(&changes[0], t.generation)
 		return nil
-	case depth == keyBits:
-		return fmt.Errorf("account key %x comes twice", changes[0].Key)
 	case s.isStub():
 		expanded, err := t.expand(s, changes[0].Key, depth)
 		if err != nil {
@@ -94,9 +114,11 @@ func (s *subtree) split(depth int) *[2]subtree {
 
 // updateHalves makes the changes below the two halves of a subtree at a depth.
 func (t *Tree) updateHalves(out, old *[2]subtree, depth int, changes []Leaf) error {
-	n := partition(changes, depth)
-	if depth < forkDepth && len(changes) >= forkChanges {
-		return t.updateBoth(out, old, depth, changes[:n], changes[n:])
+	n := firstRight(changes, depth)
+	if depth < forkDepth && len(changes) >= forkLeaves {
+		return together(
+			func() error { return t.update(&out[0], &old[0], depth+1, changes[:n]) },
+			func() error { return t.update(&out[1], &old[1], depth+1, changes[n:]) })
 	}
 	if err := t.update(&out[0], &old[0], depth+1, changes[:n]); err != nil {
 		return err
@@ -104,12 +126,12 @@ func (t *Tree) updateHalves(out, old *[2]subtree, depth int, changes []Leaf) err
 	return t.update(&out[1], &old[1], depth+1, changes[n:])
 }
 
-// updateBoth updates the two halves at the same time.
-func (t *Tree) updateBoth(out, old *[2]subtree, depth int, toLeft, toRight []Leaf) error {
+// together runs two functions at the same time.
+func together(left, right func() error) error {
 	var wg sync.WaitGroup
 	var rightErr error
-	wg.Go(func() { rightErr = t.update(&out[1], &old[1], depth+1, toRight) })
-	err := t.update(&out[0], &old[0], depth+1, toLeft)
+	wg.Go(func() { rightErr = right() })
+	err := left()
 	wg.Wait()
 	if err == nil {
 		err = rightErr
@@ -117,15 +139,16 @@ func (t *Tree) updateBoth(out, old *[2]subtree, depth int, toLeft, toRight []Lea
 	return err
 }
 
-// partition moves the changes whose key has a 0 at a depth to the front and
-// returns how many they are.
-func partition(changes []Leaf, depth int) int {
-	n := 0
-	for i := range changes {
-		if changes[i].Key.bit(depth) == 0 {
-			changes[i], changes[n] = changes[n], changes[i]
-			n++
+// firstRight returns how many leaves below a subtree at a depth belong into its
+// left half; they ascend by key, so the others follow.
+func firstRight(leaves []Leaf, depth int) int {
+	low, high := 0, len(leaves)
+	for low < high {
+		if mid := (low + high) / 2; leaves[mid].Key.bit(depth) == 0 {
+			low = mid + 1
+		} else {
+			high = mid
 		}
 	}
-	return n
+	return low
 }
