@@ -130,8 +130,12 @@ func (v *verifier) previous(height uint32, hash types.Hash) (types.Hash, bool) {
 	return state.Previous, stateErr == nil
 }
 
-// storedHeader reads the header of a block, if it is really that block's.
+// storedHeader reads the header of a block, if it is really that block's: from
+// its own record, or else from the body.
 func (v *verifier) storedHeader(height uint32, hash types.Hash) (types.Header, bool) {
+	if h, err := v.view.Header(height, hash); err == nil && h.Hash() == hash {
+		return h, true
+	}
 	data, err := v.view.BlockBytes(height, hash)
 	if err != nil || len(data) < types.HeaderSize {
 		return types.Header{}, false

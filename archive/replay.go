@@ -29,6 +29,7 @@ type loaded struct {
 	header *types.Header   // nil: it cannot be read, or is another block's
 	body   *consensus.Body // nil: it cannot be read, or breaks a rule
 	faults []error
+	record error // what is wrong with the record of the header
 }
 
 // replay goes through the best chain from genesis. Bodies and signatures are
@@ -74,6 +75,12 @@ func (v *verifier) lookAhead() int {
 // load reads a block and checks what needs no other.
 func (v *verifier) load(height uint32, hash types.Hash) *loaded {
 	l := &loaded{height: height, hash: hash}
+	// Two headers with one hash are the same, so the body need not be compared.
+	if h, err := v.view.Header(height, hash); err != nil {
+		l.record = missing(err)
+	} else if got := h.Hash(); got != hash {
+		l.record = fmt.Errorf("what is stored is the header of block %s", got)
+	}
 	block, err := v.view.Block(height, hash)
 	if err != nil {
 		l.faults = append(l.faults, missing(err))
@@ -107,6 +114,9 @@ func (v *verifier) step(l *loaded) error {
 	}
 	for _, err := range l.faults {
 		v.record(store.BodyKey(l.height, l.hash), l.height, err)
+	}
+	if l.record != nil {
+		v.record(store.HeaderKey(l.height, l.hash), l.height, l.record)
 	}
 	if best, err := v.view.BestHash(l.height); err != nil {
 		v.record(store.BestKey(l.height), l.height, missing(err))

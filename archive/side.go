@@ -86,6 +86,9 @@ func (v *verifier) sideBlock(b *sideBlock, from *sideLedger) (*sideLedger, error
 	for _, err := range l.faults {
 		v.record(store.BodyKey(height, b.hash), height, fmt.Errorf("%w (the block's state has key %x)", err, key))
 	}
+	if l.record != nil {
+		v.record(store.HeaderKey(height, b.hash), height, fmt.Errorf("%w (the block's state has key %x)", l.record, key))
+	}
 	if l.header == nil {
 		return after, nil
 	}

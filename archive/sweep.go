@@ -54,6 +54,7 @@ func (s *sweeper) all() error {
 	checks := map[byte]func(store.Record){
 		store.PrefixState:     s.stateRecord,
 		store.PrefixBlock:     s.bodyRecord,
+		store.PrefixHeader:    s.headerRecord,
 		store.PrefixUndo:      s.undoRecord,
 		store.PrefixBest:      s.bestRecord,
 		store.PrefixHistory:   s.historyRecord,
@@ -93,7 +94,7 @@ func (s *sweeper) all() error {
 func (s *sweeper) expected() uint64 {
 	blocks := uint64(len(s.path))
 	nodes := 2*blocks - uint64(bits.OnesCount64(blocks))
-	return 4*blocks + 2*uint64(len(s.side)) + nodes + 2*s.report.Transfers + s.tree.Count()
+	return 5*blocks + 3*uint64(len(s.side)) + nodes + 2*s.report.Transfers + s.tree.Count()
 }
 
 // onPath tells whether a block is on the best chain.
@@ -109,22 +110,46 @@ func (s *sweeper) stateRecord(r store.Record) {
 }
 
 func (s *sweeper) bodyRecord(r store.Record) {
+	height, hash, called := s.called(r)
+	if !called {
+		return
+	}
+	if b := s.side[hash]; b != nil && b.fault == nil && b.stored.Status&store.HaveBody == 0 {
+		s.record(store.StateKey(hash), height, errors.New("it says that the block's body is not stored, and it is"))
+	}
+}
+
+func (s *sweeper) headerRecord(r store.Record) {
+	height, hash, called := s.called(r)
+	if !called {
+		return
+	}
+	if b := s.side[hash]; b != nil && b.fault == nil && b.stored.Status&store.HaveBody == 0 {
+		s.record(r.Key, height, fmt.Errorf("%w: the block's body is not stored, says its state (key %x)", errUncalled, store.StateKey(hash)))
+	}
+}
+
+// called tells whether the record of a body or a header has a block that it
+// belongs to.
+func (s *sweeper) called(r store.Record) (height uint32, hash types.Hash, called bool) {
 	height, hash, err := r.BlockName()
 	if err != nil {
 		s.own(r.Key, err)
-		return
+		return height, hash, false
 	}
 	if s.onPath(height, hash) {
-		return
+		return height, hash, true
 	}
 	switch b := s.side[hash]; {
 	case b == nil:
-		s.record(r.Key, height, fmt.Errorf("%w: the block has no state (key %x)", errUncalled, store.StateKey(hash)))
+		err = fmt.Errorf("%w: the block has no state (key %x)", errUncalled, store.StateKey(hash))
 	case b.height != height:
-		s.record(r.Key, height, fmt.Errorf("%w: the block is at height %d", errUncalled, b.height))
-	case b.fault == nil && b.stored.Status&store.HaveBody == 0:
-		s.record(store.StateKey(hash), height, errors.New("it says that the block's body is not stored, and it is"))
+		err = fmt.Errorf("%w: the block is at height %d", errUncalled, b.height)
+	default:
+		return height, hash, true
 	}
+	s.record(r.Key, height, err)
+	return height, hash, false
 }
 
 func (s *sweeper) undoRecord(r store.Record) {

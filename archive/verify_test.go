@@ -193,6 +193,7 @@ func TestVerifyNamesWhatIsTooMuch(t *testing.T) {
 	state.Previous[5]++
 	encoded := state.Encode()
 	body := n.Block("b9").Encode()
+	bare, bareHeader := n.Hash("e10"), n.Block("e10").Header.Encode()
 	n.close()
 	loc := []byte{1, 0, 0, 0, 0, 0, 0, 0} // transfer 0 of block 1
 	stray := accounts.KeyOf("stray")
@@ -214,6 +215,11 @@ func TestVerifyNamesWhatIsTooMuch(t *testing.T) {
 		{"far block of the best chain", store.BestKey(4_000_000_000), side[:]},
 		{"body at another height", store.BodyKey(10, tip), body},
 		{"body of another block", store.BodyKey(9, types.Hash{1}), body},
+		{"header at another height", store.HeaderKey(10, tip), body[:types.HeaderSize]},
+		{"header of another block", store.HeaderKey(9, types.Hash{1}), body[:types.HeaderSize]},
+		{"header of a branch at another height", store.HeaderKey(8, side), body[:types.HeaderSize]},
+		{"header of a block without a body", store.HeaderKey(10, bare), bareHeader[:]},
+		{"header without a height", []byte("h"), body[:types.HeaderSize]},
 		{"undo record of a branch", store.UndoKey(7, side), []byte{0, 0}},
 		{"undo record of genesis", store.UndoKey(0, n.Builder.Rules.ChainID()), []byte{0, 0}},
 		{"state without a parent", store.StateKey(state.Hash), append(encoded[:], 1)},

@@ -53,9 +53,10 @@ func (b *Batch) PutState(s consensus.State, status Status) {
 	b.set(stateKey(b.key[:0], s.Hash), b.value)
 }
 
-// PutBlock stores a block's encoding.
+// PutBlock stores a block's encoding, and the header in front of it once more.
 func (b *Batch) PutBlock(height uint32, hash types.Hash, encoding []byte) {
 	b.set(blockKey(b.key[:0], PrefixBlock, height, hash), encoding)
+	b.set(blockKey(b.key[:0], PrefixHeader, height, hash), encoding[:min(len(encoding), types.HeaderSize)])
 }
 
 // PutUndo stores what takes a block back.

@@ -33,6 +33,7 @@ func TestGolden(t *testing.T) {
 		"73" + ascending(0x10, 32): ascending(0x10, 32) + ascending(0x40, 32) + ascending(1, 16) +
 			"2100000000000000" + "2200000000000000" + "2300000000000000" + "2400000000000000" + "05",
 		"62" + "01020304" + ascending(0x10, 32): hex.EncodeToString(sampleBlock().Encode()),
+		"68" + "01020304" + ascending(0x10, 32): "00000020" + strings.Repeat("00", 72) + "07000000",
 		"75" + "01020304" + ascending(0x10, 32): "02" + "03616e6e" + "ffffffffffffffff" + "0807060504030201" +
 			"03626f62" + "0000000000000000" + "0500000000000000" + "01" + "03616e6e" + "1817161514131211" + loc,
 		"63" + "01020304":        ascending(0x10, 32),
@@ -91,6 +92,7 @@ func TestRecordErrors(t *testing.T) {
 		{"unknown", Record{[]byte("gx"), nil}, Record.General, `record "x"`},
 		{"pending", Record{pendingKey(nil, 3), []byte{1, 2}}, decoder(Record.Pending), "pending transfer 3"},
 		{"pending's transfer", Record{pendingKey(nil, 3), []byte{1, 2, 3, 4, 5}}, decoder(Record.Pending), "pending transfer 3"},
+		{"header", Record{blockKey(nil, PrefixHeader, 5, sampleHash), make([]byte, 79)}, decoder(Record.Header), "header of block 5"},
 		{"block", Record{blockKey(nil, PrefixBlock, 5, sampleHash), []byte{1}}, decoder(Record.Block), "body of block 5"},
 	} {
 		err := c.decode(c.record)
@@ -134,6 +136,8 @@ func TestSamples(t *testing.T) {
 	check(t, block, sampleBlock(), err)
 	raw, err := s.BlockBytes(0x01020304, sampleHash)
 	check(t, raw, sampleBlock().Encode(), err)
+	header, err := s.Header(0x01020304, sampleHash)
+	check(t, header, sampleBlock().Header, err)
 	undo, err := s.Undo(0x01020304, sampleHash)
 	check(t, undo, sampleUndo, err)
 	best, err := s.BestHash(0x01020304)
@@ -218,6 +222,14 @@ func recode(r Record) (key, value []byte, err error) {
 			return nil, nil, err
 		}
 		return blockKey(nil, PrefixBlock, height, hash), b.Encode(), nil
+	case PrefixHeader:
+		height, hash, err := r.BlockName()
+		if err != nil {
+			return nil, nil, err
+		}
+		h, err := r.Header()
+		encoding := h.Encode()
+		return blockKey(nil, PrefixHeader, height, hash), encoding[:], err
 	case PrefixUndo:
 		height, hash, err := r.BlockName()
 		if err != nil {

@@ -49,6 +49,11 @@ func BodyKey(height uint32, hash types.Hash) []byte {
 	return blockKey(newKey(), PrefixBlock, height, hash)
 }
 
+// HeaderKey returns the key of a block's header.
+func HeaderKey(height uint32, hash types.Hash) []byte {
+	return blockKey(newKey(), PrefixHeader, height, hash)
+}
+
 // UndoKey returns the key of a block's undo record.
 func UndoKey(height uint32, hash types.Hash) []byte {
 	return blockKey(newKey(), PrefixUndo, height, hash)

@@ -18,6 +18,7 @@ import (
 //	key                                value
 //	s  hash 32                         consensus state, status u8
 //	b  height u32, hash 32             the block's encoding
+//	h  height u32, hash 32             the block's header, the first 80 bytes of that
 //	u  height u32, hash 32             undo record, below
 //	c  height u32                      hash 32 of the best chain's block
 //	m  level u8, index u32             sum 32 of a history node
@@ -25,9 +26,10 @@ import (
 //	x  sender str, salt u64            location, below
 //	t  transfer id 32                  location, answered u32
 //
-// A state's key has no height because blocks are asked for by hash. Bodies and
-// undo records begin with the height, so that they are written in ascending
-// order and compactions move whole files.
+// A state's key has no height because blocks are asked for by hash. Bodies,
+// headers and undo records begin with the height, so that they are written in
+// ascending order and compactions move whole files. Headers stand by themselves
+// as well because neighbours ask for very many at a time.
 //
 // Local data: what this node was told or has promised, and where it stands.
 //
@@ -47,6 +49,7 @@ import (
 const (
 	PrefixState     byte = 's'
 	PrefixBlock     byte = 'b'
+	PrefixHeader    byte = 'h'
 	PrefixUndo      byte = 'u'
 	PrefixBest      byte = 'c'
 	PrefixHistory   byte = 'm'
@@ -74,7 +77,7 @@ func stateKey(b []byte, hash types.Hash) []byte {
 	return append(append(b, PrefixState), hash[:]...)
 }
 
-// blockKey makes a key of PrefixBlock or PrefixUndo.
+// blockKey makes a key of PrefixBlock, PrefixHeader or PrefixUndo.
 func blockKey(b []byte, prefix byte, height uint32, hash types.Hash) []byte {
 	b = binary.BigEndian.AppendUint32(append(b, prefix), height)
 	return append(b, hash[:]...)

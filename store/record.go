@@ -87,11 +87,8 @@ func (r Record) String() string {
 	switch r.Key[0] {
 	case PrefixState:
 		name = fmt.Sprintf("state of block %s", k.hash())
-	case PrefixBlock, PrefixUndo:
-		what := "body"
-		if r.Key[0] == PrefixUndo {
-			what = "undo record"
-		}
+	case PrefixBlock, PrefixHeader, PrefixUndo:
+		what := map[byte]string{PrefixBlock: "body", PrefixHeader: "header", PrefixUndo: "undo record"}[r.Key[0]]
 		height := k.bigU32()
 		name = fmt.Sprintf("%s of block %d, %s", what, height, k.hash())
 	case PrefixBest:
@@ -128,8 +125,8 @@ func (r Record) State() (StateRecord, error) {
 	return s, r.damaged(err)
 }
 
-// BlockName decodes the key of PrefixBlock or PrefixUndo: the block's height and
-// hash.
+// BlockName decodes the key of PrefixBlock, PrefixHeader or PrefixUndo: the
+// block's height and hash.
 func (r Record) BlockName() (height uint32, hash types.Hash, err error) {
 	k := reader{b: r.Key[1:]}
 	height, hash = k.bigU32(), k.hash()
@@ -140,6 +137,12 @@ func (r Record) BlockName() (height uint32, hash types.Hash, err error) {
 func (r Record) Block() (*types.Block, error) {
 	block, err := types.DecodeBlock(r.Value)
 	return block, r.damaged(err)
+}
+
+// Header decodes the value of PrefixHeader.
+func (r Record) Header() (types.Header, error) {
+	h, err := types.DecodeHeader(r.Value)
+	return h, r.damaged(err)
 }
 
 // Undo decodes the value of PrefixUndo.

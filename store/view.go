@@ -50,6 +50,12 @@ func (v *View) Block(height uint32, hash types.Hash) (*types.Block, error) {
 	return must(v, blockKey(newKey(), PrefixBlock, height, hash), Record.Block)
 }
 
+// Header returns a block's header; ErrNotFound. That it hashes to hash is not
+// checked.
+func (v *View) Header(height uint32, hash types.Hash) (types.Header, error) {
+	return must(v, blockKey(newKey(), PrefixHeader, height, hash), Record.Header)
+}
+
 // Undo returns what takes a block back; ErrNotFound.
 func (v *View) Undo(height uint32, hash types.Hash) (Undo, error) {
 	return must(v, blockKey(newKey(), PrefixUndo, height, hash), Record.Undo)

@@ -24,10 +24,12 @@ func TestAbsent(t *testing.T) {
 	_, _, stateErr := s.State(sampleHash)
 	_, blockErr := s.Block(1, sampleHash)
 	_, bytesErr := s.BlockBytes(1, sampleHash)
+	_, headerErr := s.Header(1, sampleHash)
+	_, headersErr := s.AppendHeaders(nil, 1, 1)
 	_, undoErr := s.Undo(1, sampleHash)
 	_, bestErr := s.BestHash(1)
 	_, historyErr := s.HistoryNode(0, 1)
-	for _, err := range []error{stateErr, blockErr, bytesErr, undoErr, bestErr, historyErr} {
+	for _, err := range []error{stateErr, blockErr, bytesErr, headerErr, headersErr, undoErr, bestErr, historyErr} {
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("error %v, want ErrNotFound", err)
 		}
@@ -69,6 +71,7 @@ func TestDelete(t *testing.T) {
 	// A block and what is known of it are never forgotten.
 	delete(after, string(stateKey(nil, sampleHash)))
 	delete(after, string(blockKey(nil, PrefixBlock, 0x01020304, sampleHash)))
+	delete(after, string(blockKey(nil, PrefixHeader, 0x01020304, sampleHash)))
 	check(t, after, before, nil)
 }
 
@@ -104,6 +107,8 @@ func TestDamagedRecord(t *testing.T) {
 	reads := map[string]func() error{
 		"state":      func() error { _, _, err := s.State(sampleHash); return err },
 		"block":      func() error { _, err := s.Block(0x01020304, sampleHash); return err },
+		"header":     func() error { _, err := s.Header(0x01020304, sampleHash); return err },
+		"headers":    func() error { _, err := s.AppendHeaders(nil, 0x01020304, 1); return err },
 		"undo":       func() error { _, err := s.Undo(0x01020304, sampleHash); return err },
 		"best":       func() error { _, err := s.BestHash(0x01020304); return err },
 		"tip":        func() error { _, err := s.Tip(); return err },
