@@ -21,10 +21,13 @@ const (
 	// writeSize is how many bytes a caller must take within the time of
 	// limits.stall.
 	writeSize = 128 << 10
+	// headersAtOnce is how many headers are read before they are written.
+	headersAtOnce = writeSize / types.HeaderSize
 )
 
 // Handler serves this node's chain to its neighbours: everything below Path. An
-// answer is streamed and holds one block at a time. It changes nothing, so it needs no token.
+// answer is streamed, and at most writeSize bytes and one block are held at a
+// time. It changes nothing, so it needs no token.
 func (s *Syncer) Handler() http.Handler {
 	return http.HandlerFunc(s.serve)
 }
@@ -216,28 +219,22 @@ func findFork(snapshot *chain.Snapshot, locator []types.Hash) (uint32, error) {
 	return 0, &httpError{http.StatusNotFound, "none of these blocks is on this node's chain; the last one asked for should be the genesis block"}
 }
 
-// writeHeaders writes the headers of count blocks after a height.
+// writeHeaders writes the headers of count blocks after a height. Nothing that
+// is read stays open while the caller takes it.
 func writeHeaders(w *stream, snapshot *chain.Snapshot, height, count uint32) error {
-	buffer := make([]byte, 0, 50*types.HeaderSize) // written often: the caller waits for progress
-	for range count {
-		height++
-		hash, err := snapshot.BestHash(height)
-		if err != nil {
+	buffer := make([]byte, 0, headersAtOnce*types.HeaderSize)
+	for count > 0 {
+		n := min(count, headersAtOnce)
+		var err error
+		if buffer, err = snapshot.AppendHeaders(buffer[:0], height+1, n); err != nil {
 			return err
 		}
-		block, err := snapshot.BlockBytes(height, hash)
-		if err != nil {
+		if err := w.write(buffer); err != nil {
 			return err
 		}
-		buffer = append(buffer, block[:types.HeaderSize]...)
-		if len(buffer)+types.HeaderSize > cap(buffer) {
-			if err := w.write(buffer); err != nil {
-				return err
-			}
-			buffer = buffer[:0]
-		}
+		height, count = height+n, count-n
 	}
-	return w.write(buffer)
+	return nil
 }
 
 // serveBlocks needs no snapshot: a block is never changed, and never forgotten.
@@ -246,30 +243,57 @@ func (s *Syncer) serveBlocks(w *stream, q url.Values) error {
 	if err != nil {
 		return badRequest("hash: " + err.Error())
 	}
-	w.begin(-1)
-	for _, hash := range hashes {
-		block, err := s.findBlock(hash)
-		if err != nil {
+	var buffer []byte
+	for len(hashes) > 0 {
+		if buffer, hashes, err = s.appendBlocks(buffer[:0], hashes); err != nil {
 			return err
 		}
-		size := binary.LittleEndian.AppendUint32(nil, uint32(len(block)))
-		if err := errors.Join(w.write(size), w.write(block)); err != nil {
+		if !w.begun {
+			w.begin(-1)
+		}
+		if err := w.write(buffer); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// findBlock returns a block of whatever branch; nothing where there is none.
-func (s *Syncer) findBlock(hash types.Hash) ([]byte, error) {
+// appendBlocks appends the answer for the first of the hashes, or more if they
+// are small, and returns the hashes that are left.
+func (s *Syncer) appendBlocks(b []byte, hashes []types.Hash) ([]byte, []types.Hash, error) {
+	bodies, err := s.store.Bodies()
+	if err != nil {
+		return b, nil, err
+	}
+	defer bodies.Close()
+	var next uint32 // height of the one after the last block, which most callers ask for
+	for len(b) < writeSize && len(hashes) > 0 {
+		block, found, err := bodies.At(next, hashes[0])
+		if err == nil && !found {
+			block, next, err = s.findBlock(hashes[0])
+		}
+		if err != nil {
+			return b, nil, err
+		}
+		hashes, next = hashes[1:], next+1
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(block)))
+		b = append(b, block...)
+	}
+	return b, hashes, nil
+}
+
+// findBlock returns a block of whatever branch, and its height; nothing where
+// there is none.
+func (s *Syncer) findBlock(hash types.Hash) ([]byte, uint32, error) {
 	state, status, err := s.store.State(hash)
 	if errors.Is(err, store.ErrNotFound) || err == nil && status&store.HaveBody == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return s.store.BlockBytes(state.Height, hash)
+	block, err := s.store.BlockBytes(state.Height, hash)
+	return block, state.Height, err
 }
 
 // parseQuery reads a query that has each of its keys once and no others.

@@ -86,15 +86,27 @@ func TestServeBlocks(t *testing.T) {
 	n := newNetwork(t, nil)
 	n.Chain("a", chaintest.Genesis, 2, chaintest.Spec{})
 	n.Chain("b", chaintest.Genesis, 3, chaintest.Spec{})
+	bulky(n, 20)
 	bad := n.Add("bad", "b3", chaintest.Spec{Spoil: func(b *types.Block) { b.Reward.Amount++ }})
 	x := n.node().has("a1", "a2").has("b1", "b2", "b3")
 	if err := x.chain.AddBlocks(t.Context(), []*types.Block{bad}); !errors.Is(err, consensus.ErrRewardAmount) {
 		t.Fatal(err)
 	}
-	asked := []types.Hash{n.Hash("b3"), n.Hash("a2"), types.Sum(nil), n.Hash("bad"), n.Hash(chaintest.Genesis)}
+	x.has(names("x", 1, 20)...)
+	want := []string{"b3", "a2", "", "", chaintest.Genesis, "b1", "b2", "x3", "b2", "x20"}
+	want = append(want, names("x", 1, 20)...)
+	want = append(want, "", "x5", "x4")
+	asked := make([]types.Hash, len(want))
+	for i, name := range want {
+		asked[i] = types.Sum(nil)
+		if name != "" {
+			asked[i] = n.Hash(name)
+		}
+	}
+	asked[3] = n.Hash("bad")
 	w := x.ask("GET", blocksPath+"?hash="+formatHashes(asked))
-	for _, name := range []string{"b3", "a2", "", "", chaintest.Genesis} {
-		size, err := readSize(w.Body, 10_000)
+	for _, name := range want {
+		size, err := readSize(w.Body, 100_000)
 		if err != nil {
 			t.Fatal(err)
 		}
