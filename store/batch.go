@@ -13,16 +13,17 @@ import (
 // all. It is for one goroutine, but several may commit theirs at once and then
 // share the wait for the disk. Later changes of a record replace earlier ones.
 type Batch struct {
-	store *Store
-	batch *pebble.Batch
-	lost  bool // Pebble may hold the batch for ever
-	key   [keyRoom]byte
-	value []byte
+	store   *Store
+	changes *changes      // nil after Close
+	batch   *pebble.Batch // nil before Commit
+	lost    bool          // Pebble may hold the batch for ever
+	key     [keyRoom]byte
+	value   []byte
 }
 
 // NewBatch returns an empty batch, to be closed after use.
 func (s *Store) NewBatch() *Batch {
-	return &Batch{store: s, batch: s.db.NewBatch()}
+	return &Batch{store: s, changes: changesPool.Get().(*changes)}
 }
 
 // Commit makes the batch visible, and durable: it returns after the disk has it.
@@ -30,6 +31,16 @@ func (s *Store) NewBatch() *Batch {
 // ErrFailed, the next Open may find the batch or not, and every later Commit
 // fails.
 func (b *Batch) Commit() error {
+	const header, lengths = 12, 1 + 3 + 5 // Pebble's, at most, of a batch and of each change
+	b.batch = b.store.db.NewBatchWithSize(header + len(b.changes.bytes) + lengths*len(b.changes.list))
+	// Pebble documents that these cannot fail on a batch without an index.
+	for change, key := range b.changes.sorted() {
+		if change.deletes {
+			_ = b.batch.Delete(key, nil)
+		} else {
+			_ = b.batch.Set(key, b.changes.valueOf(change), nil)
+		}
+	}
 	err := b.store.failure.run(func() error { return b.batch.Commit(pebble.Sync) })
 	b.lost = b.store.failure.err() != nil
 	return err
@@ -38,14 +49,20 @@ func (b *Batch) Commit() error {
 // Close releases the batch, committed or not. Closing it again does nothing:
 // Pebble would by then have given the same memory to another batch.
 func (b *Batch) Close() {
+	if b.changes != nil {
+		b.changes.reset()
+		changesPool.Put(b.changes)
+		b.changes = nil
+	}
 	if !b.lost && b.batch != nil {
 		_ = b.batch.Close()
 		b.batch = nil
 	}
 }
 
-// Len returns the size of the batch in bytes.
-func (b *Batch) Len() int { return b.batch.Len() }
+// Len returns the size of the batch in bytes, where a record that is changed
+// twice counts twice.
+func (b *Batch) Len() int { return len(b.changes.bytes) }
 
 // PutState stores a block's consensus state and what is known of it.
 func (b *Batch) PutState(s consensus.State, status Status) {
@@ -148,8 +165,7 @@ func (b *Batch) PutNeighbour(url string) { b.set(neighbourKey(nil, url), nil) }
 // DeleteNeighbour forgets a neighbour.
 func (b *Batch) DeleteNeighbour(url string) { b.delete(neighbourKey(nil, url)) }
 
-// set and delete copy what they are given. Pebble documents that they cannot
-// fail on a batch without an index, which these are.
-func (b *Batch) set(key, value []byte) { _ = b.batch.Set(key, value, nil) }
+// set and delete copy what they are given.
+func (b *Batch) set(key, value []byte) { b.changes.add(key, value, false) }
 
-func (b *Batch) delete(key []byte) { _ = b.batch.Delete(key, nil) }
+func (b *Batch) delete(key []byte) { b.changes.add(key, nil, true) }
