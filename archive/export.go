@@ -33,39 +33,35 @@ func Export(ctx context.Context, s *store.Store, w io.Writer, progress func(done
 	if err := writeRecord(out, s.Rules().JSON()); err != nil {
 		return err
 	}
-	for height := uint64(1); height <= uint64(state.Height); height++ {
-		if err := ctx.Err(); err != nil {
-			return err
+	height := uint64(0)
+	for r, err := range view.BestBodies(1, state.Height) {
+		if err == nil {
+			err = checkName(r)
 		}
-		block, err := blockBytes(view, uint32(height))
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = writeRecord(out, r.Value)
+		}
 		if err != nil {
 			return err
 		}
-		if err := writeRecord(out, block); err != nil {
-			return err
-		}
-		if progress != nil {
+		if height++; progress != nil {
 			progress(height, uint64(state.Height))
 		}
 	}
 	return out.Flush()
 }
 
-// blockBytes reads a block of the best chain and checks that it is the one.
-func blockBytes(view *store.View, height uint32) ([]byte, error) {
-	hash, err := view.BestHash(height)
-	if err != nil {
-		return nil, err
-	}
-	block, err := view.BlockBytes(height, hash)
-	if err != nil {
-		return nil, err
-	}
-	if len(block) < types.HeaderSize || types.Sum(block[:types.HeaderSize]) != hash {
-		return nil, fmt.Errorf("%w: what is stored as block %d, %s, has another hash; see \"cairn verify\"",
+// checkName checks that a stored body is that of the block whose name it has.
+func checkName(r store.Record) error {
+	height, hash, err := r.BlockName()
+	if err == nil && (len(r.Value) < types.HeaderSize || types.Sum(r.Value[:types.HeaderSize]) != hash) {
+		err = fmt.Errorf("%w: what is stored as block %d, %s, has another hash; see \"cairn verify\"",
 			store.ErrDamaged, height, hash)
 	}
-	return block, nil
+	return err
 }
 
 func writeRecord(w io.Writer, data []byte) error {

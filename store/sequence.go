@@ -3,59 +3,85 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"iter"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"cairn/types"
 )
 
-// AppendHeaders appends the encoded headers of count blocks of the best chain to
-// b, the first one's height being from. It returns ErrNotFound where the chain
-// ends before.
-func (v *View) AppendHeaders(b []byte, from, count uint32) ([]byte, error) {
-	if count == 0 {
-		return b, nil
-	}
-	headers, err := v.sequence(PrefixHeader)
-	if err != nil {
-		return b, err
-	}
-	defer headers.Close()
-	next, last := from, from+(count-1)
-	upper := append(bestKey(newKey(), last), 0) // the next key after the last
-	for r, err := range v.scan(bestKey(newKey(), from), upper) {
-		if err != nil {
-			return b, err
-		}
-		height, hash, err := r.Best()
-		if err != nil {
-			return b, v.fault(err)
-		}
-		if height != next {
-			break
-		}
-		header, found, err := headers.at(height, hash)
-		if err == nil && !found {
-			err = fmt.Errorf("%w: %s", ErrNotFound, Record{Key: headers.key})
-		}
-		if err == nil && len(header) != types.HeaderSize {
-			err = v.fault(Record{Key: headers.key}.damaged(fmt.Errorf("a header of %d bytes", len(header))))
-		}
-		if err != nil {
-			return b, err
-		}
-		b = append(b, header...)
-		if height == last {
-			return b, nil
-		}
-		next++
-	}
-	return b, fmt.Errorf("%w: %s", ErrNotFound, Record{Key: bestKey(nil, next)})
+// BestBodies goes through the bodies of the best chain's blocks from one height
+// to another, both included: records of PrefixBlock, each valid until the next
+// one. It is much faster than to read them one by one, but keeps memory from
+// being freed until it ends: a server must not wait for its client meanwhile. It
+// ends after the first error, which is ErrNotFound where the chain ends before.
+func (v *View) BestBodies(from, to uint32) iter.Seq2[Record, error] {
+	return v.best(PrefixBlock, from, to)
 }
 
-// Bodies reads the encodings of many blocks, and those that follow each other
-// much faster than BlockBytes does. It is for one goroutine, and to be closed
-// soon, since it keeps memory from being freed.
+// AppendHeaders appends to b the encoded headers of the best chain's blocks from
+// one height to another, both included. It returns ErrNotFound where the chain
+// ends before.
+func (v *View) AppendHeaders(b []byte, from, to uint32) ([]byte, error) {
+	for r, err := range v.best(PrefixHeader, from, to) {
+		if err == nil && len(r.Value) != types.HeaderSize {
+			err = v.fault(r.damaged(fmt.Errorf("a header of %d bytes", len(r.Value))))
+		}
+		if err != nil {
+			return b, err
+		}
+		b = append(b, r.Value...)
+	}
+	return b, nil
+}
+
+// best goes through those records of a prefix whose key is made by blockKey that
+// are the best chain's.
+func (v *View) best(prefix byte, from, to uint32) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		s, err := v.sequence(prefix)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		defer s.Close()
+		next := uint64(from)
+		for r, err := range v.scan(bestKey(newKey(), from), append(bestKey(newKey(), to), 0)) {
+			var value []byte
+			if err == nil {
+				value, err = s.ofBest(r, uint32(next))
+			}
+			if !yield(Record{s.key, value}, err) || err != nil {
+				return
+			}
+			next++
+		}
+		if next <= uint64(to) {
+			yield(Record{}, fmt.Errorf("%w: %s", ErrNotFound, Record{Key: bestKey(newKey(), uint32(next))}))
+		}
+	}
+}
+
+// ofBest looks up the record of the best chain's block at height, which r is to
+// name.
+func (s *sequence) ofBest(r Record, height uint32) ([]byte, error) {
+	at, hash, err := r.Best()
+	if err != nil {
+		return nil, s.view.fault(err)
+	}
+	if at != height {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, Record{Key: bestKey(newKey(), height)})
+	}
+	value, found, err := s.at(height, hash)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: %s", ErrNotFound, Record{Key: s.key})
+	}
+	return value, err
+}
+
+// Bodies reads the encodings of blocks by height and hash, and those that follow
+// each other much faster than BlockBytes does. It is for one goroutine, and keeps
+// memory from being freed until it is closed.
 type Bodies struct{ *sequence }
 
 // Bodies returns a reader of bodies as they are now.
@@ -70,8 +96,8 @@ func (b Bodies) At(height uint32, hash types.Hash) (encoding []byte, found bool,
 	return b.at(height, hash)
 }
 
-// sequence looks up records whose keys are those of blockKey. A record that
-// comes soon after the last one costs little.
+// sequence looks up records whose keys are made by blockKey. One that comes soon
+// after the last costs little.
 type sequence struct {
 	view   *View
 	prefix byte

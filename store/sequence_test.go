@@ -33,35 +33,54 @@ func encodingOf(height uint32, branch byte) []byte {
 	return encoding
 }
 
-func TestAppendHeaders(t *testing.T) {
+// bestEncodings is the start of each encoding of branches' best chain.
+func bestEncodings(from, to uint32, size int) (all []byte) {
+	for height := from; height <= to; height++ {
+		encoding := encodingOf(height, 0)
+		all = append(all, encoding[:min(size, len(encoding))]...)
+	}
+	return all
+}
+
+func TestBest(t *testing.T) {
 	s := memoryStore(t)
 	const count = 700
-	branches(t, s, count)
-	for _, c := range []struct{ from, count uint32 }{{1, count}, {1, 1}, {count, 1}, {300, 5}, {5, 0}, {count + 1, 0}} {
-		want := []byte("before")
-		for height := c.from; height < c.from+c.count; height++ {
-			want = append(want, encodingOf(height, 0)[:types.HeaderSize]...)
+	best, _ := branches(t, s, count)
+	for _, c := range []struct{ from, to uint32 }{{1, count}, {1, 1}, {count, count}, {300, 304}, {5, 4}, {count + 1, count}} {
+		headers, err := s.AppendHeaders([]byte("before"), c.from, c.to)
+		check(t, headers, append([]byte("before"), bestEncodings(c.from, c.to, types.HeaderSize)...), err)
+		var bodies []byte
+		next := c.from
+		for r, err := range s.BestBodies(c.from, c.to) {
+			height, hash, nameErr := r.BlockName()
+			if err != nil || nameErr != nil || height != next || hash != best[height] {
+				t.Fatalf("%s, %v, %v", r, err, nameErr)
+			}
+			bodies, next = append(bodies, r.Value...), next+1
 		}
-		got, err := s.AppendHeaders([]byte("before"), c.from, c.count)
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%d headers from %d: %d bytes, %v", c.count, c.from, len(got), err)
-		}
+		check(t, bodies, bestEncodings(c.from, c.to, 1000), nil)
 	}
-	genesis, err := s.AppendHeaders(nil, 0, 1)
+	genesis, err := s.AppendHeaders(nil, 0, 0)
 	check(t, genesis, s.Rules().Genesis().Encode()[:types.HeaderSize], err)
-	for _, c := range []struct{ from, count uint32 }{{count, 2}, {count + 1, 1}, {1<<32 - 1, 1}} {
-		if _, err := s.AppendHeaders(nil, c.from, c.count); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%d headers from %d: error %v", c.count, c.from, err)
+	for _, c := range []struct{ from, to uint32 }{{count, count + 1}, {count + 1, count + 1}, {1<<32 - 1, 1<<32 - 1}} {
+		if _, err := s.AppendHeaders(nil, c.from, c.to); !errors.Is(err, ErrNotFound) {
+			t.Errorf("headers from %d to %d: error %v", c.from, c.to, err)
 		}
 	}
 }
 
-func TestAppendHeadersMissing(t *testing.T) {
+func TestBestMissing(t *testing.T) {
 	s := memoryStore(t)
 	best, _ := branches(t, s, 9)
-	commit(t, s, func(b *Batch) { b.delete(blockKey(nil, PrefixHeader, 5, best[5])) })
+	commit(t, s, func(b *Batch) {
+		b.delete(blockKey(nil, PrefixHeader, 5, best[5]))
+		b.delete(blockKey(nil, PrefixBlock, 6, best[6]))
+	})
 	if _, err := s.AppendHeaders(nil, 1, 9); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "header of block 5") {
 		t.Errorf("without a header: %v", err)
+	}
+	if err := lastError(s.BestBodies(1, 9)); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "body of block 6") {
+		t.Errorf("without a body: %v", err)
 	}
 	commit(t, s, func(b *Batch) { b.DeleteBest(3) })
 	if _, err := s.AppendHeaders(nil, 1, 9); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "best chain's block 3") {

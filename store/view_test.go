@@ -26,10 +26,11 @@ func TestAbsent(t *testing.T) {
 	_, bytesErr := s.BlockBytes(1, sampleHash)
 	_, headerErr := s.Header(1, sampleHash)
 	_, headersErr := s.AppendHeaders(nil, 1, 1)
+	bodiesErr := lastError(s.BestBodies(1, 1))
 	_, undoErr := s.Undo(1, sampleHash)
 	_, bestErr := s.BestHash(1)
 	_, historyErr := s.HistoryNode(0, 1)
-	for _, err := range []error{stateErr, blockErr, bytesErr, headerErr, headersErr, undoErr, bestErr, historyErr} {
+	for _, err := range []error{stateErr, blockErr, bytesErr, headerErr, headersErr, bodiesErr, undoErr, bestErr, historyErr} {
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("error %v, want ErrNotFound", err)
 		}
@@ -108,7 +109,8 @@ func TestDamagedRecord(t *testing.T) {
 		"state":      func() error { _, _, err := s.State(sampleHash); return err },
 		"block":      func() error { _, err := s.Block(0x01020304, sampleHash); return err },
 		"header":     func() error { _, err := s.Header(0x01020304, sampleHash); return err },
-		"headers":    func() error { _, err := s.AppendHeaders(nil, 0x01020304, 1); return err },
+		"headers":    func() error { _, err := s.AppendHeaders(nil, 0x01020304, 0x01020304); return err },
+		"bodies":     func() error { return lastError(s.BestBodies(0x01020304, 0x01020304)) },
 		"undo":       func() error { _, err := s.Undo(0x01020304, sampleHash); return err },
 		"best":       func() error { _, err := s.BestHash(0x01020304); return err },
 		"tip":        func() error { _, err := s.Tip(); return err },
@@ -156,6 +158,9 @@ func TestStopEarly(t *testing.T) {
 		break
 	}
 	for range s.Records(0) {
+		break
+	}
+	for range s.BestBodies(0, 0) {
 		break
 	}
 }

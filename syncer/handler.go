@@ -219,20 +219,20 @@ func findFork(snapshot *chain.Snapshot, locator []types.Hash) (uint32, error) {
 	return 0, &httpError{http.StatusNotFound, "none of these blocks is on this node's chain; the last one asked for should be the genesis block"}
 }
 
-// writeHeaders writes the headers of count blocks after a height. Nothing that
-// is read stays open while the caller takes it.
+// writeHeaders writes the headers of count blocks after a height. Nothing of the
+// database stays open while the caller takes them.
 func writeHeaders(w *stream, snapshot *chain.Snapshot, height, count uint32) error {
 	buffer := make([]byte, 0, headersAtOnce*types.HeaderSize)
-	for count > 0 {
-		n := min(count, headersAtOnce)
+	for last := height + count; height < last; {
+		to := height + min(last-height, headersAtOnce)
 		var err error
-		if buffer, err = snapshot.AppendHeaders(buffer[:0], height+1, n); err != nil {
+		if buffer, err = snapshot.AppendHeaders(buffer[:0], height+1, to); err != nil {
 			return err
 		}
 		if err := w.write(buffer); err != nil {
 			return err
 		}
-		height, count = height+n, count-n
+		height = to
 	}
 	return nil
 }
