@@ -137,7 +137,7 @@ func (l *pipeListener) Close() error {
 
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-// node is a chain in memory with a Syncer.
+// node is a chain with a Syncer.
 type node struct {
 	*Syncer
 	net   *network
@@ -147,11 +147,20 @@ type node struct {
 	chain *chain.Manager
 }
 
+// node makes a node in memory, to be closed with the test.
 func (n *network) node() *node {
 	n.t.Helper()
-	x := &node{net: n, fs: vfs.NewMem(), now: n.clock()}
+	x := n.open("data", store.Options{FS: vfs.NewMem()})
+	n.t.Cleanup(x.close)
+	return x
+}
+
+// open makes a node in a new directory.
+func (n *network) open(dir string, o store.Options) *node {
+	n.t.Helper()
+	x := &node{net: n, fs: o.FS, now: n.clock()}
 	var err error
-	x.store, err = store.Create("data", n.rules, store.Options{FS: x.fs})
+	x.store, err = store.Create(dir, n.rules, o)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -160,14 +169,31 @@ func (n *network) node() *node {
 		n.t.Fatal(err)
 	}
 	x.Syncer = x.syncer()
-	n.t.Cleanup(func() {
-		x.Syncer.Close()
-		x.chain.Close()
-		if err := x.store.Close(); err != nil {
-			n.t.Error(err)
-		}
-	})
 	return x
+}
+
+func (x *node) close() {
+	x.Syncer.Close()
+	x.chain.Close()
+	if err := x.store.Close(); err != nil {
+		x.net.t.Error(err)
+	}
+}
+
+// grow adds blocks to a node's chain that nobody else knows, with transfers that
+// depend on their number.
+func (x *node) grow(count int, transfers func(i int) []types.Transfer) {
+	x.net.t.Helper()
+	line := chaintest.NewLine(x.net.rules)
+	var run []*types.Block
+	for i := range count {
+		if run = append(run, line.Next(chaintest.Spec{Transfers: transfers(i)})); len(run) == 1000 || i == count-1 {
+			if err := x.chain.AddBlocks(context.Background(), run); err != nil {
+				x.net.t.Fatal(err)
+			}
+			run = nil
+		}
+	}
 }
 
 // syncer makes another Syncer on the same store, as after a restart.
