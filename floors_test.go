@@ -30,6 +30,8 @@ var floors = map[string]int{
 	"archive":             5,
 	"api":                 6,
 	"node":                7,
+	"bench":               7,
+	"bench/fill":          8,
 	"cmd/cairn":           8,
 	"internal/naive":      testsOnly,
 	"internal/testutil":   testsOnly,

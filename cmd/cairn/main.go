@@ -100,7 +100,7 @@ func (a *app) root() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: groupNode, Title: "A running node:"},
 		&cobra.Group{ID: groupData, Title: "A node's data (stop the node first):"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"})
-	root.AddCommand(a.statusCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(),
+	root.AddCommand(a.statusCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.benchCommand(),
 		a.genesisCommand(), a.versionCommand(), a.manCommand())
 	return root
 }

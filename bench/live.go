@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cairn/api"
+	"cairn/chain"
+	"cairn/chain/chaintest"
+	"cairn/miner"
+	"cairn/store"
+	"cairn/syncer"
+	"cairn/types"
+)
+
+// live: a full block whose transfers have all come before it, and how long
+// requests wait that come meanwhile. Blocks come from elsewhere, as a neighbour's
+// would.
+func (r *run) live() error {
+	crowd := chaintest.NewCrowd(r.accounts)
+	line := chaintest.NewLine(crowd.Rules)
+	disk, err := r.syncTime()
+	if err != nil {
+		return err
+	}
+	return withChain(filepath.Join(r.dir, "live"), crowd.Rules, func(s *store.Store, m *chain.Manager) error {
+		address, stop, err := serve(s, m)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		var blocks, waits []time.Duration
+		for i := range r.liveBlocks {
+			r.progress("live", i, r.liveBlocks)
+			transfers := crowd.Transfers(chaintest.PerBlock, line.Height())
+			if err := r.submit(m, transfers); err != nil {
+				return err
+			}
+			block := line.Next(chaintest.Spec{Miner: crowd.Account(0), Transfers: transfers})
+			elapsed, meanwhile, err := r.accept(m, block, address)
+			if err != nil {
+				return err
+			}
+			blocks, waits = append(blocks, elapsed), append(waits, meanwhile...)
+		}
+		r.span("live", "full block of transfers that were waiting", summary(blocks).p50, "an fdatasync", disk.p50)
+		r.plain("live", "GET /chain?limit=10 meanwhile, p99", "ms", milliseconds(summary(waits).p99))
+		return nil
+	})
+}
+
+// serve answers requests about a chain.
+func serve(s *store.Store, m *chain.Manager) (address string, stop func(), err error) {
+	neighbours, err := syncer.New(syncer.Config{Chain: m, Store: s})
+	if err != nil {
+		return "", nil, err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server := &http.Server{Handler: api.New(api.Config{Chain: m, Miner: miner.New(miner.Config{Chain: m}), Syncer: neighbours, Loopback: true})}
+	go func() { _ = server.Serve(ln) }() // ends with Close
+	return ln.Addr().String(), func() { server.Close() }, nil
+}
+
+// submit puts transfers into the pool, many at a time.
+func (r *run) submit(m *chain.Manager, transfers []types.Transfer) error {
+	g, ctx := errgroup.WithContext(r.ctx)
+	g.SetLimit(256)
+	for _, t := range transfers {
+		g.Go(func() error {
+			_, err := m.AddTransfer(ctx, t)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// accept adds a block, and returns how long requests took that were sent, one
+// after another, while it did.
+func (r *run) accept(m *chain.Manager, block *types.Block, address string) (elapsed time.Duration, meanwhile []time.Duration, err error) {
+	read := request(http.MethodGet, address, "/chain?limit=10&from="+strconv.Itoa(int(max(block.Reward.Height, 10)-10)), "")
+	ctx, done := context.WithCancel(r.ctx)
+	var wg sync.WaitGroup
+	var readErr error
+	warm := make(chan struct{}) // the connection, or it failed
+	isWarm := sync.OnceFunc(func() { close(warm) })
+	wg.Go(func() {
+		defer isWarm()
+		meanwhile, readErr = pressOne(address, read, func(answered int) bool {
+			if answered > 0 {
+				isWarm()
+			}
+			return ctx.Err() == nil
+		})
+	})
+	<-warm
+	start := time.Now()
+	err = m.AddBlocks(r.ctx, []*types.Block{block})
+	elapsed = time.Since(start)
+	done()
+	wg.Wait()
+	if err == nil {
+		err = readErr
+	}
+	return elapsed, meanwhile, err
+}

@@ -1,0 +1,232 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// process is a node that runs.
+type process struct {
+	cmd   *exec.Cmd
+	url   string
+	ready time.Duration // from its start to its first answer
+}
+
+// launch starts a node on a free port and waits for its first answer.
+func (r *run) launch(args ...string) (*process, error) {
+	settings := filepath.Join(r.dir, "settings.toml") // so that the user's own are not read
+	if err := os.WriteFile(settings, nil, 0o600); err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.CommandContext(r.ctx, r.Node, append([]string{"--port", "0", "--config", settings, "--log-format", "json"}, args...)...)}
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CAIRN_") })
+	log, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	err = p.awaitAnswer(r.ctx, bufio.NewReader(log))
+	p.ready = time.Since(start)
+	if err != nil {
+		return nil, errors.Join(err, p.stop())
+	}
+	go func() { _, _ = io.Copy(io.Discard, log) }() // ends with the process
+	return p, nil
+}
+
+// awaitAnswer reads from the log where the node is, and asks it something.
+func (p *process) awaitAnswer(ctx context.Context, log *bufio.Reader) error {
+	line, err := log.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("the node did not start: %s", line)
+	}
+	var up struct{ URL string }
+	if err := json.Unmarshal(line, &up); err != nil || up.URL == "" {
+		return fmt.Errorf("the node did not start: %s", line)
+	}
+	p.url = up.URL
+	_, err = get(ctx, p.url+"/readyz")
+	return err
+}
+
+// stop ends the node as Ctrl-C does. Where a process cannot be asked to end it is
+// killed; nothing is needed of it any more.
+func (p *process) stop() error {
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		_ = p.cmd.Process.Kill()
+	}
+	err := p.cmd.Wait()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && !exit.Exited() {
+		return nil
+	}
+	return err
+}
+
+// address is the host and port of the node.
+func (p *process) address() string { return strings.TrimPrefix(p.url, "http://") }
+
+// memory returns the bytes of memory that the process has, 0 where the system
+// does not tell.
+func (p *process) memory() uint64 {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "status"))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	var kibibytes uint64
+	_, _ = fmt.Sscan(rest, &kibibytes) // leaves 0
+	return kibibytes << 10
+}
+
+// get reads the whole answer and returns its length.
+func get(ctx context.Context, url string) (int64, error) { return send(ctx, http.MethodGet, url, "") }
+
+func send(ctx context.Context, method, url, body string) (int64, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err == nil && resp.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s %s: %s", method, url, resp.Status)
+	}
+	return n, err
+}
+
+// load is what requests over some connections came to.
+type load struct {
+	rate float64 // answers in a second
+	latency
+}
+
+// request is a request as bytes, to be sent again and again.
+func request(method, address, path, body string) []byte {
+	text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, address)
+	if body != "" {
+		text += fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+	}
+	return []byte(text + "\r\n" + body)
+}
+
+// press sends a request on each of some connections as soon as the one before is
+// answered, for the time of a load. It costs less than net/http's client would:
+// the node has the machine to itself, nearly.
+func (r *run) press(step, address string, connections int, request []byte) (load, error) {
+	type result struct {
+		all []time.Duration
+		err error
+	}
+	results := make(chan result)
+	start := time.Now()
+	for range connections {
+		go func() {
+			all, err := pressOne(address, request, func(int) bool { return r.ctx.Err() == nil && time.Since(start) < r.load })
+			results <- result{all, err}
+		}()
+	}
+	var all []time.Duration
+	var errs error
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for left := connections; left > 0; {
+		select {
+		case got := <-results:
+			all, errs = append(all, got.all...), errors.Join(errs, got.err)
+			left--
+		case <-tick.C:
+			r.progress(step, int(time.Since(start)), int(r.load))
+		}
+	}
+	return load{float64(len(all)) / time.Since(start).Seconds(), summary(all)}, errors.Join(errs, r.ctx.Err())
+}
+
+// pressOne sends a request on one connection, again and again as long as more
+// says so, which is told how many were answered.
+func pressOne(address string, request []byte, more func(answered int) bool) (all []time.Duration, err error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	for more(len(all)) {
+		before := time.Now()
+		if _, err := conn.Write(request); err != nil {
+			return all, err
+		}
+		resp, err := http.ReadResponse(answers, nil)
+		if err == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+		if err != nil {
+			return all, err
+		}
+		if resp.StatusCode/100 != 2 {
+			return all, fmt.Errorf("%s", resp.Status)
+		}
+		all = append(all, time.Since(before))
+	}
+	return all, nil
+}
+
+// echo serves one answer to everything for as long as use takes.
+func echo(answer []byte, use func(address string) error) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(answer)
+	})}
+	go func() { _ = server.Serve(ln) }() // ends with Close
+	defer server.Close()
+	return use(ln.Addr().String())
+}
+
+const (
+	newTransaction = `{"sender":"address_1","recipient":"address_2","amount":3}`
+	submitted      = `{"message":"Transaction has been submitted successfully","block_index":1}` + "\n"
+)
+
+// connections are the numbers of them that are measured.
+var connections = []int{1, 16}
+
+// measureEcho is what an HTTP server can do that does nothing: it takes a new
+// transaction and answers as a node does.
+func (r *run) measureEcho() (map[int]load, error) {
+	loads := make(map[int]load)
+	err := echo([]byte(submitted), func(address string) (err error) {
+		for _, c := range connections {
+			if loads[c], err = r.press("echo", address, c, request(http.MethodPost, address, "/create-transaction", newTransaction)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return loads, err
+}

@@ -1,0 +1,286 @@
+package bench
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"cairn/chain/chaintest"
+	"cairn/types"
+)
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// imports: full blocks of signed transfers, decoded, checked, applied, indexed and
+// on disk to stay. They were made and added once before, for the file.
+func (r *run) imports() error {
+	crowd := chaintest.NewCrowd(r.accounts)
+	line := chaintest.NewLine(crowd.Rules)
+	dir := filepath.Join(r.dir, "crowd")
+	err := Fill(r.ctx, dir, crowd.Rules, r.fullBlocks, func() *types.Block {
+		r.progress("making full blocks", int(line.Height()), r.fullBlocks)
+		return line.Next(chaintest.Spec{Miner: crowd.Account(0), Transfers: crowd.Transfers(chaintest.PerBlock, line.Height())})
+	}, func(int) {})
+	if err != nil {
+		return err
+	}
+	file, err := r.export(dir)
+	if err != nil {
+		return err
+	}
+	crowd, line = nil, nil // their memory is not the import's
+	var cpu []time.Duration
+	elapsed, err := r.median("import", func() (time.Duration, error) {
+		elapsed, used, err := r.importFile(file)
+		cpu = append(cpu, used)
+		return elapsed, err
+	})
+	if err != nil {
+		return err
+	}
+	most, err := r.signatureRates()
+	if err != nil {
+		return err
+	}
+	transfers := float64(r.fullBlocks * chaintest.PerBlock)
+	r.rate("import", fmt.Sprintf("signed transfers imported, %d accounts", r.accounts), "/s", transfers/elapsed.Seconds(),
+		"signatures alone, all cores", most.library)
+	if used := summary(cpu).p50; used > 0 {
+		r.plain("import", "the same for each second of a core", "/s", transfers/used.Seconds())
+	}
+	return nil
+}
+
+// sync: a new node fetches its neighbour's chain and answers with all of it.
+func (r *run) sync() error {
+	dir, err := r.tenEach()
+	if err != nil {
+		return err
+	}
+	file, err := r.export(dir)
+	if err != nil {
+		return err
+	}
+	alone, err := r.median("import of the same", func() (time.Duration, error) {
+		elapsed, _, err := r.importFile(file)
+		return elapsed, err
+	})
+	if err != nil {
+		return err
+	}
+	neighbour, err := r.launch("--data", dir)
+	if err != nil {
+		return err
+	}
+	defer neighbour.stop()
+	elapsed, err := r.median("sync", func() (elapsed time.Duration, err error) {
+		err = r.withNode(func(p *process) error {
+			_, err := send(r.ctx, http.MethodPost, p.url+"/register-node", fmt.Sprintf(`{"address":%q}`, neighbour.url))
+			if err != nil {
+				return err
+			}
+			start := time.Now()
+			_, err = get(r.ctx, p.url+"/sync-chain")
+			elapsed = time.Since(start)
+			return err
+		})
+		return elapsed, err
+	})
+	if err != nil {
+		return err
+	}
+	r.span("sync", fmt.Sprintf("GET /sync-chain, %d blocks of 10", r.blocks), elapsed, "import of the same from a file", alone)
+	return nil
+}
+
+// withNode runs a node on a new directory for as long as use takes.
+func (r *run) withNode(use func(*process) error) error {
+	dir := filepath.Join(r.dir, "node")
+	defer os.RemoveAll(dir)
+	p, err := r.launch("--data", dir)
+	if err != nil {
+		return err
+	}
+	err = use(p)
+	if stopped := p.stop(); err == nil {
+		err = stopped
+	}
+	return err
+}
+
+// post: transfers that are on disk when they are answered.
+func (r *run) post() error {
+	return r.durable("post", "POST /create-transaction", func(address string) []byte {
+		return request(http.MethodPost, address, "/create-transaction", newTransaction)
+	}, func(c int, echo load, sync latency) (string, float64) {
+		if c == 1 {
+			return "an echo server's answer and an fdatasync", 1 / (echo.p50 + sync.p50).Seconds()
+		}
+		return "an echo server", echo.rate
+	})
+}
+
+// mine: blocks that are on disk when they are answered, one on another.
+func (r *run) mine() error {
+	return r.durable("mine", "GET /mine", func(address string) []byte {
+		return request(http.MethodGet, address, "/mine", "")
+	}, func(c int, echo load, sync latency) (string, float64) {
+		if c == 1 {
+			return "an echo server's answer and an fdatasync", 1 / (echo.p50 + sync.p50).Seconds()
+		}
+		return "an fdatasync each", 1 / sync.p50.Seconds()
+	})
+}
+
+// durable presses a new node with requests whose answers are promises.
+func (r *run) durable(name, what string, request func(address string) []byte, bound func(c int, echo load, sync latency) (string, float64)) error {
+	echo, err := r.echoRates()
+	if err != nil {
+		return err
+	}
+	sync, err := r.syncTime()
+	if err != nil {
+		return err
+	}
+	for _, c := range connections {
+		err := r.withNode(func(p *process) error {
+			got, err := r.press(name, p.address(), c, request(p.address()))
+			what := what + ", " + count(c, "connection")
+			bound, most := bound(c, echo[c], sync)
+			r.rate(name, what, "/s", got.rate, bound, most)
+			r.plain(name, what+", p50", "ms", milliseconds(got.p50))
+			r.plain(name, what+", p99", "ms", milliseconds(got.p99))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chain: all blocks as JSON, beside an HTTP server that has as many bytes ready.
+func (r *run) chain() error {
+	dir, err := r.tenEach()
+	if err != nil {
+		return err
+	}
+	p, err := r.launch("--data", dir)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	var bytes int64
+	read := func(url string) func() (time.Duration, error) {
+		return func() (time.Duration, error) {
+			start := time.Now()
+			n, err := get(r.ctx, url)
+			bytes = n
+			return time.Since(start), err
+		}
+	}
+	elapsed, err := r.median("chain", read(p.url+"/chain"))
+	if err != nil {
+		return err
+	}
+	var ready time.Duration
+	err = echo(make([]byte, bytes), func(address string) (err error) {
+		ready, err = r.median("echo", read("http://"+address))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.span("chain", fmt.Sprintf("GET /chain, %d blocks of 10", r.blocks), elapsed, "as many bytes from memory", ready)
+	r.rate("chain", "the same", "MB/s", float64(bytes)/1e6/elapsed.Seconds(), "as many bytes from memory", float64(bytes)/1e6/ready.Seconds())
+	return nil
+}
+
+// start: from the start of the process to its first answer, beside a process of
+// the same program that does nothing.
+func (r *run) start() error {
+	idle, err := r.median("start", func() (time.Duration, error) {
+		start := time.Now()
+		err := exec.CommandContext(r.ctx, r.Node, "version").Run()
+		return time.Since(start), err
+	})
+	if err != nil {
+		return err
+	}
+	empty, err := r.median("start", func() (ready time.Duration, err error) {
+		err = r.withNode(func(p *process) error { ready = p.ready; return nil })
+		return ready, err
+	})
+	if err != nil {
+		return err
+	}
+	const bound = "start and end of a process that does nothing"
+	r.span("start", "start to first answer, new directory", empty, bound, idle)
+	dir, err := r.newcomers()
+	if err != nil {
+		return err
+	}
+	long, err := r.median("start", func() (time.Duration, error) {
+		p, err := r.launch("--data", dir)
+		if err != nil {
+			return 0, err
+		}
+		return p.ready, p.stop()
+	})
+	if err != nil {
+		return err
+	}
+	r.span("start", fmt.Sprintf("start to first answer, %d blocks and accounts", r.longChain), long, bound, idle)
+	return nil
+}
+
+// settle is how long a node is left alone before its memory is read.
+const settle = 2 * time.Second
+
+// memory: what an idle node has, where the system tells.
+func (r *run) memory() error {
+	report := func(what string) func(p *process) error {
+		return func(p *process) error {
+			select {
+			case <-time.After(min(settle, r.load)):
+			case <-r.ctx.Done():
+			}
+			if bytes := p.memory(); bytes > 0 {
+				r.plain("memory", what, "MiB", float64(bytes)/(1<<20))
+			}
+			return nil
+		}
+	}
+	r.progress("memory", 0, 1)
+	if err := r.withNode(report("memory of an idle node, new directory")); err != nil {
+		return err
+	}
+	dir, err := r.newcomers()
+	if err != nil {
+		return err
+	}
+	p, err := r.launch("--data", dir)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	return report(fmt.Sprintf("memory of an idle node, %d blocks and accounts", r.longChain))(p)
+}
+
+// size: the program that is measured; releases are stripped, and smaller.
+func (r *run) size() error {
+	info, err := os.Stat(r.Node)
+	if err != nil {
+		return err
+	}
+	r.plain("size", "the program's file", "MB", float64(info.Size())/1e6)
+	return nil
+}
