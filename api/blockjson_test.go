@@ -104,6 +104,20 @@ func FuzzAppendString(f *testing.F) {
 	})
 }
 
+// Every byte at every place of the eight that are looked at together.
+func TestPlain(t *testing.T) {
+	for c := range 256 {
+		for at := range 8 {
+			b := [8]byte([]byte("addr1\x7f ~"))
+			b[at] = byte(c)
+			want := c >= ' ' && c < 0x80 && c != '"' && c != '\\'
+			if plain(b) != want {
+				t.Errorf("%q is plain: %v", b, !want)
+			}
+		}
+	}
+}
+
 // Every character, so that none hides between the seeds of the fuzz target.
 func TestAppendString(t *testing.T) {
 	for r := range rune(unicode.MaxRune + 1) {

@@ -3,6 +3,7 @@ package types
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Block is a header and the transactions that its Merkle root names: the
@@ -49,35 +50,48 @@ func (b *Block) Encode() []byte {
 // ErrRewardPosition with it where the reward is missing or not alone. The caller
 // bounds len(b); what is allocated is in proportion to it.
 func DecodeBlock(b []byte) (*Block, error) {
-	d := decoder{b: b}
-	block := &Block{Header: d.header()}
+	block := new(Block)
+	if err := block.decode(decoder{b: b}); err != nil {
+		return nil, err
+	}
+	return block, nil
+}
+
+// Borrow does what DecodeBlock does without making garbage: it overwrites b, whose
+// memory it uses again, and the accounts and memos in it are those of encoding, so
+// that b is good only for as long as encoding does not change. After an error it is
+// good for nothing but to be overwritten. It is for whoever goes through many
+// blocks and keeps none.
+func (b *Block) Borrow(encoding []byte) error {
+	return b.decode(decoder{b: encoding, borrow: true})
+}
+
+func (b *Block) decode(d decoder) error {
+	b.Header = d.header()
 	count := d.count()
 	if d.err == nil && (count == 0 || d.version() != rewardVersion) {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, ErrRewardPosition)
+		return fmt.Errorf("%w: %w", ErrMalformed, ErrRewardPosition)
 	}
-	d.reward(&block.Reward)
+	d.reward(&b.Reward)
 	if d.err == nil && count-1 > uint64(len(d.b)/MinTransferSize) {
 		d.fail("%d transfers cannot fit into %d bytes", count-1, len(d.b))
 	}
 	if d.err != nil {
-		return nil, d.err
+		return d.err
 	}
-	if count > 1 {
-		block.Transfers = make([]Transfer, count-1)
+	if b.Transfers = b.Transfers[:0]; count > 1 {
+		b.Transfers = slices.Grow(b.Transfers, int(count-1))[:count-1]
 	}
-	for i := range block.Transfers {
+	for i := range b.Transfers {
 		if d.version() == rewardVersion {
-			return nil, fmt.Errorf("%w: transaction %d: %w", ErrMalformed, i+1, ErrRewardPosition)
+			return fmt.Errorf("%w: transaction %d: %w", ErrMalformed, i+1, ErrRewardPosition)
 		}
-		d.transfer(&block.Transfers[i])
+		d.transfer(&b.Transfers[i])
 		if d.err != nil {
-			return nil, fmt.Errorf("transaction %d: %w", i+1, d.err)
+			return fmt.Errorf("transaction %d: %w", i+1, d.err)
 		}
 	}
-	if err := d.end(); err != nil {
-		return nil, err
-	}
-	return block, nil
+	return d.end()
 }
 
 // version looks at the version of the next transaction without reading it; 0

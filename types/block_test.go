@@ -13,6 +13,7 @@ func decodeBlock(b []byte) error { _, err := DecodeBlock(b); return err }
 
 func TestBlockVectors(t *testing.T) {
 	v := readVectors(t)
+	var borrowed Block
 	for i, c := range v.Blocks {
 		b := v.block(i)
 		if got := b.Encode(); !bytes.Equal(got, c.Encoding) {
@@ -29,6 +30,9 @@ func TestBlockVectors(t *testing.T) {
 		}
 		if got, err := DecodeBlock(c.Encoding); err != nil || !cmp.Equal(got, b) {
 			t.Errorf("block %d decodes to %+v, %v", i, got, err)
+		}
+		if err := borrowed.Borrow(c.Encoding); err != nil || !bytes.Equal(borrowed.Encode(), c.Encoding) {
+			t.Errorf("block %d is borrowed as %+v, %v", i, borrowed, err)
 		}
 		checkTruncated(t, c.Encoding, decodeBlock)
 		if i > 1 {
@@ -55,6 +59,21 @@ func TestDecodedBlockKeepsNothingOfItsInput(t *testing.T) {
 	clear(input)
 	if !bytes.Equal(b.Encode(), v.Blocks[2].Encoding) {
 		t.Error("the block changed with its input")
+	}
+}
+
+// Going through many blocks makes no garbage for each.
+func TestBorrowAllocatesNothing(t *testing.T) {
+	v := readVectors(t)
+	var b Block
+	borrow := func() {
+		if err := b.Borrow(v.Blocks[2].Encoding); err != nil {
+			t.Fatal(err)
+		}
+	}
+	borrow()
+	if n := testing.AllocsPerRun(10, borrow); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"unsafe"
 )
 
 // ErrMalformed is the error of every decoder in this package: the bytes are not
@@ -21,8 +22,9 @@ func malformed(format string, args ...any) error {
 // fault sticks: later reads return zero values, so callers check err once. It
 // never allocates from a length that it has not checked against what is there.
 type decoder struct {
-	b   []byte
-	err error
+	b      []byte
+	err    error
+	borrow bool // what is read shares the memory of b
 }
 
 func (d *decoder) fail(format string, args ...any) {
@@ -66,7 +68,15 @@ func (d *decoder) u64() uint64 {
 	return 0
 }
 
-func (d *decoder) str() []byte { return d.take(int(d.u8())) }
+func (d *decoder) str() string { return d.string(int(d.u8())) }
+
+func (d *decoder) string(n int) string {
+	p := d.take(n)
+	if d.borrow {
+		return unsafe.String(unsafe.SliceData(p), len(p))
+	}
+	return string(p)
+}
 
 // count reads Bitcoin's CompactSize and rejects all but its shortest form.
 func (d *decoder) count() uint64 {

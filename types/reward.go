@@ -1,6 +1,7 @@
 package types
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -91,13 +92,16 @@ func (d *decoder) reward(r *Reward) {
 	d.constant("push of the height", []byte{pushHeight})
 	r.Height = d.u32()
 	if d.err == nil {
-		r.Extra = append([]byte{}, d.take(script-5)...)
+		r.Extra = d.take(script - 5)
+		if !d.borrow {
+			r.Extra = append([]byte{}, r.Extra...)
+		}
 	}
 	d.constant("sequence", []byte{0xff, 0xff, 0xff, 0xff})
 	d.constant("output count", []byte{2})
 	r.Amount = d.u64()
 	recipient := d.u8() // a count; 0xfd and above would be longer than a reward can be
-	r.Recipient = Account(d.take(int(recipient)))
+	r.Recipient = Account(d.string(int(recipient)))
 	d.constant("amount of the commitment's output", make([]byte, 8))
 	d.constant("commitment's script", []byte{34, opReturn, push32})
 	copy(r.Commitment[:], d.take(32))
@@ -110,6 +114,7 @@ func (d *decoder) reward(r *Reward) {
 // constant reads bytes that have only one valid value.
 func (d *decoder) constant(what string, want []byte) {
 	if got := d.take(len(want)); d.err == nil && string(got) != string(want) {
-		d.fail("a reward's %s is %x, not %x", what, want, got)
+		// A copy, so that what is wanted stays on the stack.
+		d.fail("a reward's %s is %x, not %x", what, bytes.Clone(want), got)
 	}
 }

@@ -82,6 +82,6 @@ func (d *decoder) transfer(t *Transfer) {
 	t.Fee = d.u64()
 	t.Expiry = d.u32()
 	t.Salt = d.u64()
-	t.Memo = string(d.str())
+	t.Memo = d.str()
 	copy(t.Signature[:], d.take(SignatureSize))
 }
