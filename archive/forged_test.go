@@ -43,8 +43,8 @@ func forge(t *testing.T, s *store.Store, blocks ...*types.Block) {
 			b.PutHistoryNode(n)
 		}
 		var undo store.Undo
-		for _, a := range consensus.Touched(block) {
-			undo.Changes = append(undo.Changes, consensus.Change{Account: a, Before: balances[a]})
+		for _, p := range consensus.LayOut(block).Parties {
+			undo.Changes = append(undo.Changes, consensus.Change{Party: p, Before: balances[p.Account]})
 		}
 		for i, tr := range block.Transfers {
 			balances[tr.Sender] -= int64(tr.Amount + tr.Fee)
@@ -61,7 +61,7 @@ func forge(t *testing.T, s *store.Store, blocks ...*types.Block) {
 		for i := range undo.Changes {
 			c := &undo.Changes[i]
 			c.After = balances[c.Account]
-			b.PutAccount(c.Account, c.After)
+			b.PutAccount(c.Party, c.After)
 		}
 		undo.Changes = slices.DeleteFunc(undo.Changes, func(c consensus.Change) bool { return c.Before == c.After })
 		b.PutUndo(state.Height, state.Hash, undo)

@@ -170,7 +170,7 @@ func (v *verifier) nextState(l *loaded) consensus.State {
 
 // startLedger puts the allocations into the empty ledger.
 func (v *verifier) startLedger() (err error) {
-	v.tree, err = accounts.New(nil).Update(leavesAfter(v.rules.GenesisBalances()))
+	v.tree, err = accounts.New(nil).Update(consensus.LeavesAfter(v.rules.GenesisBalances()))
 	return err
 }
 
@@ -204,7 +204,7 @@ func (v *verifier) applyBlock(l *loaded) error {
 		return nil
 	}
 	v.recovered = l.height
-	v.tree, err = v.tree.Update(leavesAfter(undo.Changes))
+	v.tree, err = v.tree.Update(consensus.LeavesAfter(undo.Changes))
 	return err
 }
 
@@ -252,28 +252,18 @@ func (v *verifier) loseBalances(height uint32) {
 func (v *verifier) execute(tree accounts.Tree, past history.Range, body *consensus.Body) (
 	changes []consensus.Change, after accounts.Tree, rule, err error,
 ) {
-	balances := make(consensus.Balances)
-	for _, a := range consensus.Touched(body.Block) {
-		if balances[a], err = tree.Get(accounts.KeyOf(a)); err != nil {
-			return nil, tree, nil, err
-		}
+	tree, balances, err := body.Balances(tree)
+	if err != nil {
+		return nil, tree, nil, err
 	}
 	if changes, rule = v.rules.ApplyBody(balances, body); rule != nil {
 		return nil, tree, rule, nil
 	}
-	if after, err = tree.Update(leavesAfter(changes)); err != nil {
+	if after, err = tree.Update(consensus.LeavesAfter(changes)); err != nil {
 		return nil, tree, nil, err
 	}
 	rule = v.rules.CheckCommitment(body, after.Root(), past.Root())
 	return changes, after, rule, nil
-}
-
-func leavesAfter(changes []consensus.Change) []accounts.Leaf {
-	leaves := make([]accounts.Leaf, len(changes))
-	for i, c := range changes {
-		leaves[i] = accounts.Leaf{Key: accounts.KeyOf(c.Account), Balance: c.After}
-	}
-	return leaves
 }
 
 // checkHistory appends the block that was replayed to the history, and compares

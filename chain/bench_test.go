@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,13 +21,19 @@ import (
 // BenchmarkImport adds full blocks of signed transfers to a new data directory
 // on disk: everything is validated, indexed and durable. CAIRN_BENCH_ACCOUNTS
 // sets the number of accounts (default 10,000).
+var (
+	made    sync.Once
+	rules   *consensus.Rules
+	encoded [][]byte
+)
+
 func BenchmarkImport(b *testing.B) {
-	const blocks, perBlock = 20, 4800
+	const blocks, perBlock = 60, 4800
 	accounts := 10_000
 	if s := os.Getenv("CAIRN_BENCH_ACCOUNTS"); s != "" {
 		accounts, _ = strconv.Atoi(s)
 	}
-	rules, encoded := signedChain(b, accounts, blocks, perBlock)
+	made.Do(func() { rules, encoded = signedChain(b, accounts, blocks, perBlock) })
 	b.ResetTimer()
 	for range b.N {
 		b.StopTimer()

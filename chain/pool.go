@@ -168,8 +168,8 @@ func (m *Manager) poolRecords(records []store.PendingRecord) error {
 			m.discard(e)
 			continue
 		}
-		balances, err := m.ledger.balances([]types.Account{t.Sender, t.Recipient})
-		if err != nil {
+		balances := make(consensus.Balances)
+		if err := m.ledger.supply(balances, t); err != nil {
 			return err
 		}
 		height := m.tip.Height + 1

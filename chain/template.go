@@ -101,13 +101,8 @@ func (m *Manager) fits(height uint32, t *types.Transfer, balances consensus.Bala
 	if err != nil || mined {
 		return false, err
 	}
-	for _, a := range []types.Account{t.Sender, t.Recipient} {
-		if _, known := balances[a]; known {
-			continue
-		}
-		if balances[a], err = m.ledger.balance(a); err != nil {
-			return false, err
-		}
+	if err := m.ledger.supply(balances, t); err != nil {
+		return false, err
 	}
 	return m.rules.ApplyTransfer(balances, t) == nil, nil
 }
@@ -115,16 +110,17 @@ func (m *Manager) fits(height uint32, t *types.Transfer, balances consensus.Bala
 // seal computes what a block in the making commits to.
 func (m *Manager) seal(body *consensus.Body) error {
 	block := body.Block
-	balances, err := m.ledger.balances(consensus.Touched(block))
+	body.Layout = consensus.LayOut(block)
+	tree, balances, err := body.Balances(m.ledger.tree)
 	if err != nil {
 		return err
 	}
+	m.ledger.tree = tree // what was read will be needed again when the block comes back
 	changes, err := m.rules.ApplyBody(balances, body)
 	if err != nil {
 		return fmt.Errorf("a block made here breaks a rule: %w", err)
 	}
-	tree, err := m.ledger.tree.Update(leaves(changes, after))
-	if err != nil {
+	if tree, err = tree.Update(consensus.LeavesAfter(changes)); err != nil {
 		return err
 	}
 	block.Reward.Commitment = consensus.Commitment(tree.Root(), m.ledger.history.Root())

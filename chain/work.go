@@ -175,7 +175,7 @@ func (w *work) apply(state consensus.State, stored bool, body *consensus.Body) e
 	if err != nil {
 		return err
 	}
-	balances, err := w.ledger.balances(consensus.Touched(block))
+	tree, balances, err := body.Balances(w.ledger.tree)
 	if err != nil {
 		return err
 	}
@@ -183,8 +183,7 @@ func (w *work) apply(state consensus.State, stored bool, body *consensus.Body) e
 	if err != nil {
 		return blockError(state, err)
 	}
-	tree, err := w.ledger.tree.Update(leaves(changes, after))
-	if err != nil {
+	if tree, err = tree.Update(consensus.LeavesAfter(changes)); err != nil {
 		return err
 	}
 	if err := w.m.rules.CheckCommitment(body, tree.Root(), w.ledger.history.Root()); err != nil {
@@ -199,7 +198,7 @@ func (w *work) apply(state consensus.State, stored bool, body *consensus.Body) e
 	w.batch.PutUndo(state.Height, state.Hash, store.Undo{Changes: changes, Salts: overwritten})
 	w.batch.PutBest(state.Height, state.Hash)
 	for _, change := range changes {
-		w.batch.PutAccount(change.Account, change.After)
+		w.batch.PutAccount(change.Party, change.After)
 		if _, noted := w.spent[change.Account]; noted || change.After < change.Before {
 			w.spent[change.Account] = change.After
 		}
@@ -243,23 +242,20 @@ func (w *work) saltLoc(k saltKey) (store.Loc, bool, error) {
 	return w.m.store.SaltLoc(k.sender, k.salt)
 }
 
-// balance reads one account from the tree, which knows of blocks that are not
-// committed yet.
-func (l *ledger) balance(a types.Account) (int64, error) {
-	return l.tree.Get(accounts.KeyOf(a))
-}
-
-// balances reads the supplement that the rules ask for.
-func (l *ledger) balances(touched []types.Account) (consensus.Balances, error) {
-	balances := make(consensus.Balances, len(touched))
-	for _, a := range touched {
-		balance, err := l.balance(a)
-		if err != nil {
-			return nil, err
+// supply adds the balances of a transfer's accounts to b, where it lacks them.
+// They come from the tree, which knows of blocks that are not committed yet.
+func (l *ledger) supply(b consensus.Balances, t *types.Transfer) error {
+	for _, a := range []types.Account{t.Sender, t.Recipient} {
+		if _, known := b[a]; known {
+			continue
 		}
-		balances[a] = balance
+		balance, err := l.tree.Get(accounts.KeyOf(a))
+		if err != nil {
+			return err
+		}
+		b[a] = balance
 	}
-	return balances, nil
+	return nil
 }
 
 // indexTransfers enters a block's transfers into the indexes and takes them, and
@@ -320,7 +316,7 @@ func (w *work) undo() error {
 	if err != nil {
 		return err
 	}
-	tree, err := w.ledger.tree.Update(leaves(undo.Changes, before))
+	tree, err := w.ledger.tree.Update(consensus.LeavesBefore(undo.Changes))
 	if err != nil {
 		return err
 	}
@@ -336,7 +332,7 @@ func (w *work) undo() error {
 		w.batch.PutSalt(s.Sender, s.Salt, s.Loc)
 	}
 	for _, change := range undo.Changes {
-		w.batch.PutAccount(change.Account, change.Before)
+		w.batch.PutAccount(change.Party, change.Before)
 	}
 	w.batch.DeleteUndo(tip.Height, tip.Hash)
 	w.batch.DeleteBest(tip.Height)
@@ -376,18 +372,6 @@ func (w *work) returnTransfers(block *types.Block) error {
 
 // maxPerBlock is above the number of transfers that fit into any block.
 const maxPerBlock = 1 << 20
-
-// leaves turns changes of accounts into changes of the tree.
-func leaves(changes []consensus.Change, balance func(consensus.Change) int64) []accounts.Leaf {
-	out := make([]accounts.Leaf, len(changes))
-	for i, c := range changes {
-		out[i] = accounts.Leaf{Key: accounts.KeyOf(c.Account), Balance: balance(c)}
-	}
-	return out
-}
-
-func before(c consensus.Change) int64 { return c.Before }
-func after(c consensus.Change) int64  { return c.After }
 
 // isRule tells a block that breaks a rule from a failure of ours.
 func isRule(err error) bool {

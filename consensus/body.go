@@ -13,6 +13,7 @@ type Body struct {
 	Height uint32
 	IDs    []types.Hash // of the transactions, the reward's first
 	Size   int          // of the block's encoding, in bytes
+	Layout
 }
 
 // saltKey is what no two transfers within a lifetime may share.
@@ -49,6 +50,7 @@ func (r *Rules) CheckBody(height uint32, b *types.Block) (*Body, error) {
 		}
 		seen[key] = i
 	}
+	body.Layout = LayOut(b)
 	return body, nil
 }
 

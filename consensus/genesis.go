@@ -94,7 +94,7 @@ func (r *Rules) GenesisState() State {
 func (r *Rules) GenesisBalances() []Change {
 	changes := make([]Change, len(r.Allocations))
 	for i, a := range r.Allocations {
-		changes[i] = Change{Account: a.Account, After: int64(a.Amount)}
+		changes[i] = Change{Party: NewParty(a.Account), After: int64(a.Amount)}
 	}
 	return changes
 }
@@ -102,11 +102,7 @@ func (r *Rules) GenesisBalances() []Change {
 // makeGenesis builds the first block. Its miner's own bytes are the hash of the
 // rules, so that its own hash commits to them all.
 func (r *Rules) makeGenesis() (*types.Block, error) {
-	leaves := make([]accounts.Leaf, len(r.Allocations))
-	for i, a := range r.Allocations {
-		leaves[i] = accounts.Leaf{Key: accounts.KeyOf(a.Account), Balance: int64(a.Amount)}
-	}
-	tree, err := accounts.New(nil).Update(leaves) // all of it is in memory: nothing is read
+	tree, err := accounts.New(nil).Update(LeavesAfter(r.GenesisBalances())) // all of it is in memory: nothing is read
 	if err != nil {
 		return nil, err
 	}

@@ -144,7 +144,7 @@ func TestGenesisBalances(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Change{{Account: "Grüße", After: 1000}, {Account: "a b", After: 1}, {Account: "addr1", After: types.MaxAmount - 1001}}
+	want := []Change{change("Grüße", 0, 1000), change("a b", 0, 1), change("addr1", 0, types.MaxAmount-1001)}
 	if diff := cmp.Diff(want, r.GenesisBalances()); diff != "" {
 		t.Error(diff)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"cairn/accounts"
 	"cairn/types"
 )
 
@@ -25,30 +26,63 @@ func (b Balances) of(a types.Account) int64 {
 // Change is what a block did to one account, in base units. Writing every After
 // applies the block, writing every Before undoes it.
 type Change struct {
-	Account       types.Account
+	Party
 	Before, After int64
 }
 
+// LeavesAfter returns what applies changes to the account tree.
+func LeavesAfter(changes []Change) []accounts.Leaf {
+	leaves := make([]accounts.Leaf, len(changes))
+	for i, c := range changes {
+		leaves[i] = accounts.Leaf{Key: c.Key, Balance: c.After}
+	}
+	return leaves
+}
+
+// LeavesBefore returns what takes changes to the account tree back.
+func LeavesBefore(changes []Change) []accounts.Leaf {
+	leaves := make([]accounts.Leaf, len(changes))
+	for i, c := range changes {
+		leaves[i] = accounts.Leaf{Key: c.Key, Balance: c.Before}
+	}
+	return leaves
+}
+
 // ApplyTransfer moves the amount and takes the fee of t, which has passed
-// CheckTransfer. It is the only place where that happens, for blocks, for the
-// pool and for templates alike. On an error (ErrInsufficient, ErrBalanceLimit,
-// ErrMinBalance) b is unchanged.
+// CheckTransfer. On an error (ErrInsufficient, ErrBalanceLimit, ErrMinBalance) b
+// is unchanged.
 func (r *Rules) ApplyTransfer(b Balances, t *types.Transfer) error {
 	sender, recipient := b.of(t.Sender), b.of(t.Recipient)
-	toItself := t.Sender == t.Recipient // then each step starts from what the one before left
-	sender -= int64(t.Amount + t.Fee)
+	to := &recipient
+	if t.Sender == t.Recipient {
+		to = &sender
+	}
+	if err := r.move(&sender, to, t); err != nil {
+		return err
+	}
+	b[t.Sender], b[t.Recipient] = sender, *to
+	return nil
+}
+
+// move is where amount and fee of a transfer change two balances, for blocks, for
+// the pool and for templates alike. from and to are the same pointer where the
+// recipient is the sender: then each step starts from what the one before left.
+// On an error the balances are unchanged.
+func (r *Rules) move(from, to *int64, t *types.Transfer) error {
+	sender := *from - int64(t.Amount+t.Fee)
 	if sender < -int64(r.CreditLimit) {
 		return fmt.Errorf("%w: %d would be left after amount %d and fee %d, the limit is -%d",
 			ErrInsufficient, sender, t.Amount, t.Fee, r.CreditLimit)
 	}
-	if toItself {
+	recipient := *to
+	if from == to {
 		recipient = sender
 	}
 	recipient += int64(t.Amount)
 	if recipient > types.MaxAmount {
 		return fmt.Errorf("%w: %d with amount %d", ErrBalanceLimit, recipient, t.Amount)
 	}
-	if toItself {
+	if from == to {
 		sender = recipient
 	}
 	if err := r.checkMinBalance("sender", sender); err != nil {
@@ -57,7 +91,7 @@ func (r *Rules) ApplyTransfer(b Balances, t *types.Transfer) error {
 	if err := r.checkMinBalance("recipient", recipient); err != nil {
 		return err
 	}
-	b[t.Sender], b[t.Recipient] = sender, recipient
+	*from, *to = sender, recipient
 	return nil
 }
 
@@ -82,34 +116,33 @@ func AddFee(total, fee uint64) (uint64, error) {
 }
 
 // ApplyBody applies the transfers of a checked body in order and then its
-// reward to b, which holds all that Touched lists. It returns the accounts whose
-// balance changed, sorted by the account's bytes. On an error (those of
-// ApplyTransfer, ErrRewardAmount) b is unchanged. Of body it uses Block and
-// Height alone, so a template too is applied by this.
-func (r *Rules) ApplyBody(b Balances, body *Body) ([]Change, error) {
-	touched := Touched(body.Block)
-	changes := make([]Change, len(touched))
-	for i, a := range touched {
-		changes[i] = Change{Account: a, Before: b.of(a)}
-	}
-	if err := r.applyInOrder(b, body); err != nil {
-		for _, c := range changes {
-			b[c.Account] = c.Before
-		}
+// reward. balances holds, for each of body.Parties, its balance in base units
+// before; it is left as it is. What ApplyBody returns are the accounts whose
+// balance changed, ascending by key. Its errors are those of ApplyTransfer and
+// ErrRewardAmount. Of body it uses Block, Height and Layout alone, so a template
+// too is applied by this.
+func (r *Rules) ApplyBody(balances []int64, body *Body) ([]Change, error) {
+	after := slices.Clone(balances)
+	if err := r.applyInOrder(after, body); err != nil {
 		return nil, err
 	}
-	for i := range changes {
-		changes[i].After = b[changes[i].Account]
+	changes := make([]Change, 0, len(after))
+	for i, party := range body.Parties {
+		if after[i] != balances[i] {
+			changes = append(changes, Change{party, balances[i], after[i]})
+		}
 	}
-	return slices.DeleteFunc(changes, func(c Change) bool { return c.Before == c.After }), nil
+	return changes, nil
 }
 
-// applyInOrder is ApplyBody, but leaves b half changed on an error.
-func (r *Rules) applyInOrder(b Balances, body *Body) error {
+// applyInOrder is ApplyBody on balances that become those after; on an error,
+// some of them.
+func (r *Rules) applyInOrder(balances []int64, body *Body) error {
 	total := r.Subsidy(body.Height)
 	for i := range body.Block.Transfers {
 		t := &body.Block.Transfers[i]
-		if err := r.ApplyTransfer(b, t); err != nil {
+		from, to := body.places[2*i], body.places[2*i+1]
+		if err := r.move(&balances[from], &balances[to], t); err != nil {
 			return fmt.Errorf("transfer %d: %w", i, err)
 		}
 		var err error
@@ -123,20 +156,9 @@ func (r *Rules) applyInOrder(b Balances, body *Body) error {
 	}
 	// What the recipient has no room for is destroyed; neither that nor
 	// min_balance, which is a rule of transfers, makes a block invalid.
-	b[reward.Recipient] = min(b[reward.Recipient]+int64(reward.Amount), types.MaxAmount)
+	recipient := &balances[body.places[len(body.places)-1]]
+	*recipient = min(*recipient+int64(reward.Amount), types.MaxAmount)
 	return nil
-}
-
-// Touched lists the accounts that a block's transfers and its reward name, each
-// once, sorted by the account's bytes.
-func Touched(b *types.Block) []types.Account {
-	accounts := make([]types.Account, 0, 2*len(b.Transfers)+1)
-	for i := range b.Transfers {
-		accounts = append(accounts, b.Transfers[i].Sender, b.Transfers[i].Recipient)
-	}
-	accounts = append(accounts, b.Reward.Recipient)
-	slices.Sort(accounts)
-	return slices.Compact(accounts)
 }
 
 // Commitment joins the root of the balances after a block and the root of the

@@ -3,7 +3,6 @@ package store
 import (
 	"github.com/cockroachdb/pebble/v2"
 
-	"cairn/accounts"
 	"cairn/consensus"
 	"cairn/history"
 	"cairn/types"
@@ -104,13 +103,13 @@ func (b *Batch) PutGoal(hashes []types.Hash) {
 func (b *Batch) ClearGoal() { b.delete([]byte(goalKey)) }
 
 // PutAccount stores a balance in base units; a balance of 0 deletes the account.
-func (b *Batch) PutAccount(account types.Account, balance int64) {
-	key := accountKey(b.key[:0], accounts.KeyOf(account))
+func (b *Batch) PutAccount(p consensus.Party, balance int64) {
+	key := accountKey(b.key[:0], p.Key)
 	if balance == 0 {
 		b.delete(key)
 		return
 	}
-	b.value = appendAccount(b.value[:0], balance, account)
+	b.value = appendAccount(b.value[:0], balance, p.Account)
 	b.set(key, b.value)
 }
 

@@ -35,7 +35,7 @@ func BenchmarkCommit(b *testing.B) {
 		height++
 		commit(b, s, func(batch *Batch) {
 			for range 10_000 {
-				batch.PutAccount(numbered(rng.Uint64N(1_000_000)), rng.Int64N(1<<40)+1)
+				batch.PutAccount(consensus.NewParty(numbered(rng.Uint64N(1_000_000))), rng.Int64N(1<<40)+1)
 			}
 			for i := range uint32(5_000) {
 				loc := Loc{height, i}
@@ -77,7 +77,7 @@ func BenchmarkRead(b *testing.B) {
 	for from := uint64(0); from < n; from += 10_000 {
 		commit(b, s, func(batch *Batch) {
 			for i := from; i < from+10_000; i++ {
-				batch.PutAccount(numbered(i), int64(i)+1)
+				batch.PutAccount(consensus.NewParty(numbered(i)), int64(i)+1)
 				batch.PutSalt(numbered(i), i, Loc{1, 1})
 			}
 		})

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"cairn/consensus"
 	"cairn/types"
 )
 
@@ -25,7 +26,7 @@ func makeFiles(t *testing.T) (killed, closed vfs.FS) {
 	s := mustOpen(t, Options{FS: mem})
 	for i := range 60 {
 		commit(t, s, func(b *Batch) {
-			b.PutAccount(types.Account(fmt.Sprint("account ", i)), int64(i+1))
+			b.PutAccount(consensus.NewParty(types.Account(fmt.Sprint("account ", i))), int64(i+1))
 			b.PutNeighbour(fmt.Sprint("http://10.0.0.", i))
 		})
 		if i == 20 || i == 40 {

@@ -232,7 +232,7 @@ func decodeUndo(b []byte) (Undo, error) {
 		u.Changes = make([]consensus.Change, n)
 	}
 	for i := range u.Changes {
-		u.Changes[i] = consensus.Change{Account: r.account(), Before: int64(r.u64()), After: int64(r.u64())}
+		u.Changes[i] = consensus.Change{Party: consensus.NewParty(r.account()), Before: int64(r.u64()), After: int64(r.u64())}
 	}
 	if n := r.count(minOverwritten); n > 0 {
 		u.Salts = make([]OverwrittenSalt, n)

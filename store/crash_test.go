@@ -36,7 +36,7 @@ func (w *workload) round(s *Store) error {
 	b := s.NewBatch()
 	defer b.Close()
 	for _, a := range workloadAccounts {
-		b.PutAccount(a, n)
+		b.PutAccount(consensus.NewParty(a), n)
 	}
 	b.PutBest(uint32(n), types.Hash{})
 	b.PutBlock(uint32(n), types.Hash{}, make([]byte, 40_000*(n%3)))

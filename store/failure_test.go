@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"cairn/consensus"
 	"cairn/types"
 )
 
@@ -65,7 +66,7 @@ func damageTable(t *testing.T, o Options) *Store {
 	s := mustCreate(t, o)
 	commit(t, s, func(b *Batch) {
 		for i := range 3000 {
-			b.PutAccount(types.Account(fmt.Sprint("account ", i)), int64(i+1))
+			b.PutAccount(consensus.NewParty(types.Account(fmt.Sprint("account ", i))), int64(i+1))
 		}
 	})
 	mustClose(t, s)
@@ -120,7 +121,7 @@ func TestDamageIsReported(t *testing.T) {
 		t.Errorf("Fatal is told %v", err)
 	}
 	b := s.NewBatch()
-	b.PutAccount("account 1", 8)
+	b.PutAccount(consensus.NewParty("account 1"), 8)
 	if err := b.Commit(); !errors.Is(err, ErrFailed) {
 		t.Errorf("commit: error %v, want ErrFailed", err)
 	}
@@ -133,14 +134,14 @@ func TestDamagedTableCompaction(t *testing.T) {
 	}
 	told := make(chan error, 10)
 	s := damageTable(t, Options{FS: vfs.NewMem(), Fatal: func(err error) { told <- err }})
-	commit(t, s, func(b *Batch) { b.PutAccount("account 1", 7) })
+	commit(t, s, func(b *Batch) { b.PutAccount(consensus.NewParty("account 1"), 7) })
 	go s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false)
 	err := <-told
 	if !errors.Is(err, ErrFailed) || !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), `"cairn verify"`) {
 		t.Errorf("Fatal is told %v", err)
 	}
 	b := s.NewBatch()
-	b.PutAccount("account 1", 8)
+	b.PutAccount(consensus.NewParty("account 1"), 8)
 	if err := b.Commit(); !errors.Is(err, ErrFailed) {
 		t.Errorf("commit: error %v, want ErrFailed", err)
 	}

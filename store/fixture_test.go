@@ -102,7 +102,7 @@ var (
 	sampleLoc      = Loc{Height: 0x04030201, Position: 0x08070605}
 	sampleTransfer = types.Transfer{Sender: "ann", Recipient: "bob", Amount: 3, Fee: 1, Expiry: 7, Salt: 9, Memo: "tea", Signature: [64]byte{0: 1, 63: 2}}
 	sampleUndo     = Undo{
-		Changes: []consensus.Change{{Account: "ann", Before: -1, After: 0x0102030405060708}, {Account: "bob", After: 5}},
+		Changes: []consensus.Change{{Party: consensus.NewParty("ann"), Before: -1, After: 0x0102030405060708}, {Party: consensus.NewParty("bob"), After: 5}},
 		Salts:   []OverwrittenSalt{{Sender: "ann", Salt: 0x1112131415161718, Loc: sampleLoc}},
 	}
 	sampleNode = history.Node{Level: 2, Index: 0x01020304, Sum: hashOf(0x60)}
@@ -130,7 +130,7 @@ func putSamples(b *Batch) {
 	b.PutUndo(0x01020304, sampleHash, sampleUndo)
 	b.PutBest(0x01020304, sampleHash)
 	b.PutHistoryNode(sampleNode)
-	b.PutAccount("ann", -0x01020304050607)
+	b.PutAccount(consensus.NewParty("ann"), -0x01020304050607)
 	b.PutSalt("ann", 0x0102030405060708, sampleLoc)
 	b.PutTransfer(sampleHash, TransferRecord{sampleLoc, 0x0c0b0a09})
 	b.PutPending(0x0102030405060708, 0x0c0b0a09, &sampleTransfer)

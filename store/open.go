@@ -75,7 +75,7 @@ func (b *Batch) putGenesis(rules *consensus.Rules) {
 	b.PutBest(0, state.Hash)
 	b.PutTip(state.Hash)
 	for _, c := range rules.GenesisBalances() {
-		b.PutAccount(c.Account, c.After)
+		b.PutAccount(c.Party, c.After)
 	}
 	_, nodes := history.Range{}.Append(state.HistoryLeaf().Sum())
 	for _, n := range nodes {

@@ -102,7 +102,7 @@ func makeClosed(t testing.TB, mem vfs.FS) {
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	commit(t, s, func(b *Batch) { b.PutAccount("late", 1) })
+	commit(t, s, func(b *Batch) { b.PutAccount(consensus.NewParty("late"), 1) })
 	mustClose(t, s)
 }
 

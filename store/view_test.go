@@ -61,7 +61,7 @@ func TestDelete(t *testing.T) {
 		b.DeleteUndo(0x01020304, sampleHash)
 		b.DeleteBest(0x01020304)
 		b.DeleteHistoryNode(sampleNode.Level, sampleNode.Index)
-		b.PutAccount("ann", 0)
+		b.PutAccount(consensus.NewParty("ann"), 0)
 		b.DeleteSalt("ann", 0x0102030405060708)
 		b.DeleteTransfer(sampleHash)
 		b.DeletePending(0x0102030405060708)
@@ -146,8 +146,8 @@ func lastError[T any](seq func(func(T, error) bool)) (last error) {
 func TestStopEarly(t *testing.T) {
 	s := memoryStore(t)
 	commit(t, s, func(b *Batch) {
-		b.PutAccount("ann", 1)
-		b.PutAccount("bob", 1)
+		b.PutAccount(consensus.NewParty("ann"), 1)
+		b.PutAccount(consensus.NewParty("bob"), 1)
 		b.PutPending(1, 0, &sampleTransfer)
 		b.PutPending(2, 0, &sampleTransfer)
 	})
@@ -191,7 +191,7 @@ func TestLeaves(t *testing.T) {
 	commit(t, s, func(b *Batch) {
 		for i := range 300 {
 			name := types.Account(fmt.Sprint("account ", i))
-			b.PutAccount(name, int64(i+1))
+			b.PutAccount(consensus.NewParty(name), int64(i+1))
 			all = append(all, accounts.Leaf{Key: accounts.KeyOf(name), Balance: int64(i + 1)})
 		}
 	})
@@ -261,7 +261,7 @@ func TestSnapshot(t *testing.T) {
 	put := func(round int64) {
 		commit(t, s, func(b *Batch) {
 			for i := range names {
-				b.PutAccount(types.Account(fmt.Sprint(i)), round)
+				b.PutAccount(consensus.NewParty(types.Account(fmt.Sprint(i))), round)
 			}
 		})
 	}

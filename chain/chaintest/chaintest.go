@@ -71,11 +71,7 @@ func genesis(rules *consensus.Rules) *node {
 
 // apply enters changes into the tree.
 func (n *node) apply(changes []consensus.Change) {
-	var leaves []accounts.Leaf
-	for _, c := range changes {
-		leaves = append(leaves, accounts.Leaf{Key: accounts.KeyOf(c.Account), Balance: c.After})
-	}
-	n.tree = must(n.tree.Update(leaves))
+	n.tree = must(n.tree.Update(consensus.LeavesAfter(changes)))
 }
 
 // Add makes the block called name on the one called parent. A block that Spoil
@@ -147,12 +143,12 @@ func (n *node) seal(rules *consensus.Rules, p *node, spec Spec) {
 	}
 	n.tree = p.tree
 	ids := n.block.IDs()
-	body := &consensus.Body{Block: n.block, Height: p.state.Height + 1, IDs: ids, Size: n.block.Size()}
-	touched := make(consensus.Balances)
-	for _, a := range consensus.Touched(n.block) {
-		touched[a] = p.balance(a)
+	body := &consensus.Body{Block: n.block, Height: p.state.Height + 1, Layout: consensus.LayOut(n.block)}
+	balances := make([]int64, len(body.Parties))
+	for i, party := range body.Parties {
+		balances[i] = p.balance(party.Account)
 	}
-	changes, err := rules.ApplyBody(touched, body)
+	changes, err := rules.ApplyBody(balances, body)
 	if err != nil && spec.Spoil == nil {
 		panic(fmt.Sprintf("chaintest: the spec is not applicable: %v", err))
 	}
