@@ -18,7 +18,6 @@ import (
 	"io"
 
 	"cairn/consensus"
-	"cairn/types"
 )
 
 // magic is the first line of a block file.
@@ -89,10 +88,11 @@ func (b *Reader) Height() uint32 { return b.height }
 // Offset returns how many bytes of the file have been read.
 func (b *Reader) Offset() int64 { return b.offset }
 
-// Next reads the next block; io.EOF after the last. Other errors name the block
-// by its height: ErrTruncated, types.ErrMalformed, consensus.ErrBlockSize, and
-// those of the underlying reader. After an error there is nothing more to read.
-func (b *Reader) Next() (*types.Block, error) {
+// Next reads the encoding of the next block, which is not looked into; io.EOF
+// after the last. Other errors name the block by its height: ErrTruncated,
+// consensus.ErrBlockSize, and those of the underlying reader. After an error there
+// is nothing more to read.
+func (b *Reader) Next() ([]byte, error) {
 	data, err := b.record(b.rules.MaxBlockSize)
 	if err == io.EOF {
 		return nil, err
@@ -100,15 +100,11 @@ func (b *Reader) Next() (*types.Block, error) {
 	if errors.Is(err, errLength) {
 		err = fmt.Errorf("%w: %w", consensus.ErrBlockSize, err)
 	}
-	var block *types.Block
-	if err == nil {
-		block, err = types.DecodeBlock(data)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("block %d: %w", uint64(b.height)+1, err)
 	}
 	b.height++
-	return block, nil
+	return bytes.Clone(data), nil
 }
 
 // errLength says that a length in a block file is above the most that it may be.

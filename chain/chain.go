@@ -28,12 +28,11 @@ package chain
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cairn/accounts"
@@ -82,6 +81,9 @@ type Manager struct {
 	watchers  map[int]func()
 
 	intake intake
+
+	cores chan struct{} // a token for each core that checks blocks
+	runs  atomic.Uint64 // counts the runs of blocks that came to be added
 }
 
 // ledger is the state that blocks apply to, as a value: a copy is a snapshot.
@@ -114,6 +116,7 @@ func New(cfg Config) (*Manager, error) {
 		pool:       mempool.New(cfg.Store.Rules(), cfg.Pool),
 		watchers:   make(map[int]func()),
 		seq:        1,
+		cores:      make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	var err error
 	if m.ledger, err = m.load(); err != nil {
@@ -235,82 +238,3 @@ func (m *Manager) changed() {
 
 // unixNow is the clock in the form that the rules take.
 func (m *Manager) unixNow() uint64 { return uint64(max(m.now().Unix(), 0)) }
-
-// AddBlocks takes a run of blocks, each the child of the one before, the first
-// one's parent known here. What is known already is passed over. When the run
-// ends on more work than the tip has, its branch becomes the best chain before
-// AddBlocks returns; otherwise it is stored as a side branch. Both are durable
-// by then.
-//
-// The blocks before a faulty one are kept. The error is a *BlockError around
-// the rule, consensus.ErrTooNew among them (the block is held and tried again),
-// or ErrUnknownParent, ErrInvalid, ErrClosed, or a failure of the disk.
-func (m *Manager) AddBlocks(ctx context.Context, blocks []*types.Block) error {
-	run, linkErr := m.link(blocks)
-	if err := m.addRun(ctx, run); err != nil {
-		return err
-	}
-	return linkErr
-}
-
-// candidate is a block on its way into the chain.
-type candidate struct {
-	state consensus.State
-	block *types.Block // nil: in the store, and its body has been checked
-	known bool         // stored already
-
-	ready chan struct{} // closed when body or err is set
-	body  *consensus.Body
-	err   error
-}
-
-// link validates the headers of a run and leaves out the front that is stored
-// already. On an error it returns the part before the faulty header too.
-func (m *Manager) link(blocks []*types.Block) ([]*candidate, error) {
-	if len(blocks) == 0 {
-		return nil, nil
-	}
-	parent, status, err := m.store.State(blocks[0].Header.Previous)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		if blocks[0].Header.Hash() == m.rules.ChainID() {
-			return m.link(blocks[1:])
-		}
-		return nil, fmt.Errorf("%w: %v", ErrUnknownParent, blocks[0].Header.Previous)
-	case err != nil:
-		return nil, err
-	case status&store.Invalid != 0:
-		return nil, blockError(parent, ErrInvalid)
-	}
-	var run []*candidate
-	now, fresh := m.unixNow(), false
-	for _, b := range blocks {
-		state, err := m.rules.ValidateHeader(parent, b.Header, now)
-		if errors.Is(err, consensus.ErrTooNew) {
-			return run, blockError(state, m.hold(heldBlock{b, state}, err))
-		}
-		if err != nil {
-			return run, &BlockError{Hash: b.Header.Hash(), Height: parent.Height + 1, Err: err}
-		}
-		if !fresh {
-			_, status, err := m.store.State(state.Hash)
-			switch {
-			case errors.Is(err, store.ErrNotFound):
-				fresh = true // and with it all that follow
-			case err != nil:
-				return run, err
-			case status&store.Invalid != 0:
-				return run, blockError(state, ErrInvalid)
-			}
-		}
-		run = append(run, &candidate{state: state, block: b, known: !fresh})
-		parent = state
-	}
-	return run, nil
-}
-
-// lookAhead is how many bodies are checked ahead of the one that is applied.
-func (m *Manager) lookAhead() int {
-	const bytes = 32 << 20
-	return min(max(bytes/int(m.rules.MaxBlockSize), 2*runtime.GOMAXPROCS(0)), 1024)
-}

@@ -23,13 +23,18 @@ type heldBlock struct {
 // damaged copy must not stand in the way of the good one. Blocks more than ten
 // times too far ahead are dropped; of more than maxHeld, the one with the least
 // work is.
-func (m *Manager) hold(h heldBlock, tooNew error) error {
-	if uint64(h.state.Time) > m.unixNow()+10*m.rules.FutureLimit() {
+func (m *Manager) hold(in *Incoming, state consensus.State, tooNew error) error {
+	if uint64(state.Time) > m.unixNow()+10*m.rules.FutureLimit() {
 		return tooNew
 	}
-	if _, err := m.rules.CheckBody(h.state.Height, h.block); err != nil {
+	block, err := in.decoded()
+	if err != nil {
 		return err
 	}
+	if _, err := m.rules.CheckBody(state.Height, block); err != nil {
+		return err
+	}
+	h := heldBlock{block, state}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := func(other heldBlock) bool { return other.state.Hash == h.state.Hash }

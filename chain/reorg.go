@@ -14,17 +14,9 @@ import (
 // between blocks. Tests make it small.
 var commitBytes = 64 << 20
 
-// addRun stores a linked run and, where it ends on the most work, makes its
-// branch the best chain.
-func (m *Manager) addRun(ctx context.Context, run []*candidate) error {
-	for len(run) > 1 && run[0].known {
-		run = run[1:]
-	}
-	if len(run) == 0 || run[0].known && !heavier(run[0].state, m.Tip()) {
-		return nil
-	}
-	p := m.prepare(ctx, run)
-	defer p.stop()
+// addRun stores a run and, where it ends on the most work, makes its branch the
+// best chain.
+func (m *Manager) addRun(ctx context.Context, r *run) error {
 	if err := m.lockWriter(); err != nil {
 		return err
 	}
@@ -33,21 +25,25 @@ func (m *Manager) addRun(ctx context.Context, run []*candidate) error {
 	if err := m.repair(); err != nil {
 		return err
 	}
-	if run[0].known {
+	others := m.runs.Add(1) != r.linkedAt+1
+	path := r.candidates
+	if path[0].known {
 		// A crash may come between storing a branch and switching to it.
-		if heavier(run[0].state, m.ledger.tip) {
-			return m.switchToBranch(run[0].state)
+		if heavier(path[0].state, m.ledger.tip) {
+			return m.switchToBranch(path[0].state)
 		}
 		return nil
 	}
-	run, err := m.stillNew(run, p)
-	if len(run) == 0 || err != nil {
-		return err
+	if others {
+		var err error
+		if path, err = m.stillNew(path, r.pipeline); len(path) == 0 || err != nil {
+			return err
+		}
 	}
-	if run[0].state.Previous == m.ledger.tip.Hash {
-		return m.switchTo(ctx, m.ledger.tip, run, p)
+	if path[0].state.Previous == m.ledger.tip.Hash {
+		return m.switchTo(ctx, m.ledger.tip, path, r.pipeline)
 	}
-	last, err := m.storeBranch(run, p)
+	last, err := m.storeBranch(path, r.pipeline)
 	if heavier(last, m.ledger.tip) {
 		return errors.Join(err, m.switchToBranch(last))
 	}
@@ -58,18 +54,12 @@ func heavier(a, b consensus.State) bool { return a.Work.Cmp(b.Work) > 0 }
 
 // stillNew leaves out the front of a run that another caller brought while this
 // one waited for the writer lock.
-func (m *Manager) stillNew(run []*candidate, p *pipeline) ([]*candidate, error) {
-	for ; len(run) > 0; run = run[1:] {
-		_, status, err := m.store.State(run[0].state.Hash)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			return run, nil
-		case err != nil:
-			return nil, err
-		case status&store.Invalid != 0:
-			return nil, blockError(run[0].state, ErrInvalid)
+func (m *Manager) stillNew(path []*candidate, p *pipeline) ([]*candidate, error) {
+	for ; len(path) > 0; path = path[1:] {
+		if fresh, err := m.isNew(path[0].state); fresh || err != nil {
+			return path, err
 		}
-		_, _ = p.take(run[0]) // keeps the pipeline going
+		_, _ = p.take(path[0]) // keeps the pipeline going
 	}
 	return nil, nil
 }
@@ -80,12 +70,12 @@ func (m *Manager) storeBranch(run []*candidate, p *pipeline) (last consensus.Sta
 	batch := m.store.NewBatch()
 	defer func() { batch.Close() }()
 	for _, c := range run {
-		var body *consensus.Body
-		if body, err = p.take(c); err != nil {
+		if _, err = p.take(c); err != nil {
 			m.condemn(batch, []*candidate{c}, err)
 			break
 		}
-		batch.PutBlock(c.state.Height, c.state.Hash, body.Block.Encode())
+		batch.PutBlock(c.state.Height, c.state.Hash, c.encoding)
+		c.encoding = nil
 		batch.PutState(c.state, store.HaveBody)
 		last = c.state
 		if batch.Len() >= commitBytes {

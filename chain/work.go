@@ -116,7 +116,7 @@ func (w *work) advance(c *candidate, p *pipeline) error {
 	if err != nil {
 		return err
 	}
-	if err := w.apply(c.state, c.known, body); err != nil {
+	if err := w.apply(c, body); err != nil {
 		return err
 	}
 	return w.boundary()
@@ -169,8 +169,8 @@ func (w *work) commit(publish bool) error {
 // apply adds a checked block on top. A *BlockError says which rule it breaks;
 // then nothing has changed. Any other error is ours, and the work is to be
 // dropped.
-func (w *work) apply(state consensus.State, stored bool, body *consensus.Body) error {
-	block := body.Block
+func (w *work) apply(c *candidate, body *consensus.Body) error {
+	state := c.state
 	overwritten, err := w.checkSalts(state, body)
 	if err != nil {
 		return err
@@ -191,8 +191,9 @@ func (w *work) apply(state consensus.State, stored bool, body *consensus.Body) e
 	}
 
 	w.indexTransfers(body)
-	if !stored {
-		w.batch.PutBlock(state.Height, state.Hash, block.Encode())
+	if !c.known {
+		w.batch.PutBlock(state.Height, state.Hash, c.encoding)
+		c.encoding = nil
 	}
 	w.batch.PutState(state, store.HaveBody|store.Applied)
 	w.batch.PutUndo(state.Height, state.Hash, store.Undo{Changes: changes, Salts: overwritten})
