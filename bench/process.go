@@ -65,17 +65,15 @@ func (p *process) awaitAnswer(ctx context.Context, log *bufio.Reader) error {
 	return err
 }
 
-// stop ends the node as Ctrl-C does. Where a process cannot be asked to end it is
-// killed; nothing is needed of it any more.
+// stop ends the node as Ctrl-C does. Where a process cannot be asked to end, it
+// is killed: nothing is needed of it any more.
 func (p *process) stop() error {
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		_ = p.cmd.Process.Kill()
-	}
-	err := p.cmd.Wait()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && !exit.Exited() {
+	if p.cmd.Process.Signal(os.Interrupt) != nil {
+		_ = p.cmd.Process.Kill() // fails when it has ended
+		_ = p.cmd.Wait()
 		return nil
 	}
-	return err
+	return p.cmd.Wait()
 }
 
 // address is the host and port of the node.

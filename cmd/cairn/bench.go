@@ -82,11 +82,11 @@ type benchReport struct {
 
 // printRow writes a line as soon as its figure is there.
 func printRow(w io.Writer, r bench.Row) {
-	fmt.Fprintf(w, "%-10s  %-46s  %9s %-4s", r.Name, r.What, figure(r.Value), r.Unit)
+	line := fmt.Sprintf("%-10s  %-46s  %9s %-4s", r.Name, r.What, figure(r.Value), r.Unit)
 	if r.Bound != "" {
-		fmt.Fprintf(w, "  %4.0f %% of %s %s: %s", 100*r.Ratio, figure(r.BoundValue), r.Unit, r.Bound)
+		line += fmt.Sprintf("  %4.0f %% of %s %s: %s", 100*r.Ratio, figure(r.BoundValue), r.Unit, r.Bound)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintln(w, strings.TrimRight(line, " "))
 }
 
 // figure writes a number with three digits that count, or all before the point.
