@@ -2,6 +2,7 @@ package chain
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"cairn/consensus"
@@ -22,11 +23,12 @@ type Receipt struct {
 }
 
 // intake gathers transfers that wait, so that all of them share one batch of
-// signatures and one synced commit.
+// signatures and one synced commit. They are worked in rounds, one at a time, each
+// by the goroutine of one of its callers: what comes meanwhile is the next round.
 type intake struct {
 	mu      sync.Mutex
 	queue   []*submission
-	busy    bool
+	busy    bool // a round is at work, or a caller has been told to work one
 	running sync.WaitGroup
 }
 
@@ -35,7 +37,7 @@ type submission struct {
 	transfer types.Transfer
 	receipt  Receipt
 	err      error
-	done     chan struct{}
+	turn     chan bool // true: work the next round; false: there is an answer
 
 	seq uint64 // 0: nothing was added for it
 }
@@ -46,17 +48,26 @@ type submission struct {
 //
 // The errors are those of consensus for a transfer, of mempool (ErrConflict,
 // ErrFull), ErrClosed, or a failure of the disk. When ctx ends before there is an
-// answer, the transfer may or may not have been accepted: asking again is safe.
+// answer, the transfer may or may not have been accepted: asking again is safe. It
+// is not looked at while this caller works for others.
 func (m *Manager) AddTransfer(ctx context.Context, t types.Transfer) (Receipt, error) {
-	s := &submission{transfer: t, done: make(chan struct{})}
+	s := &submission{transfer: t, turn: make(chan bool, 1)}
 	s.receipt.ID = t.ID()
 	if err := m.intake.submit(m, s); err != nil {
 		return Receipt{}, err
 	}
 	select {
-	case <-s.done:
+	case work := <-s.turn:
+		if work {
+			m.intake.work(m)
+		}
 		return s.receipt, s.err
 	case <-ctx.Done():
+		go func() { // others may depend on its turn
+			if <-s.turn {
+				m.intake.work(m)
+			}
+		}()
 		return Receipt{}, ctx.Err()
 	}
 }
@@ -67,32 +78,39 @@ func (in *intake) submit(m *Manager, s *submission) error {
 	if m.closing() {
 		return ErrClosed
 	}
+	in.running.Add(1)
 	in.queue = append(in.queue, s)
 	if !in.busy {
-		in.busy = true
-		in.running.Go(func() { in.drain(m) })
+		in.next()
 	}
 	return nil
 }
 
-// drain works until nothing waits. There is one at a time.
-func (in *intake) drain(m *Manager) {
-	for {
-		in.mu.Lock()
-		round := in.queue[:min(len(in.queue), maxIntake)]
-		in.queue = in.queue[len(round):]
-		if len(round) == 0 {
-			in.queue, in.busy = nil, false
-			in.mu.Unlock()
-			return
-		}
-		in.mu.Unlock()
-		m.admit(round)
-		for _, s := range round {
-			close(s.done)
-		}
-		m.changed()
+// next gives its turn to the first that waits. The lock is held.
+func (in *intake) next() {
+	if in.busy = len(in.queue) > 0; in.busy {
+		in.queue[0].turn <- true
 	}
+}
+
+// work answers one round: that of the caller whose turn it is, and of all who
+// wait by now.
+func (in *intake) work(m *Manager) {
+	in.mu.Lock()
+	n := min(len(in.queue), maxIntake)
+	round := slices.Clone(in.queue[:n])
+	in.queue = slices.Delete(in.queue, 0, n)
+	in.mu.Unlock()
+
+	m.admit(round)
+	for _, s := range round[1:] {
+		s.turn <- false
+	}
+	in.mu.Lock()
+	in.next()
+	in.mu.Unlock()
+	m.changed()
+	in.running.Add(-n)
 }
 
 // admit answers one round: signatures first, without a lock; then what the chain
@@ -109,14 +127,14 @@ func (m *Manager) admit(round []*submission) {
 
 // checkSignatures refuses the submissions whose signature is wrong and returns
 // the others.
-func (m *Manager) checkSignatures(round []*submission) (good []*submission) {
-	transfers := make([]types.Transfer, len(round))
-	for i, s := range round {
+func (m *Manager) checkSignatures(all []*submission) (good []*submission) {
+	transfers := make([]types.Transfer, len(all))
+	for i, s := range all {
 		transfers[i] = s.transfer
 	}
 	for i, err := range m.rules.VerifyEach(transfers) {
-		if round[i].err = err; err == nil {
-			good = append(good, round[i])
+		if all[i].err = err; err == nil {
+			good = append(good, all[i])
 		}
 	}
 	return good
@@ -157,21 +175,21 @@ func (m *Manager) offer(open []*submission) bool {
 // which settles it, and the balances that the pool will ask for.
 func (s *submission) look(at *Snapshot, rules *consensus.Rules, balances consensus.Balances) (settled bool, err error) {
 	t := &s.transfer
-	record, mined, err := at.TransferLoc(s.receipt.ID)
-	if err != nil {
-		return false, err
-	}
-	if mined {
-		if s.receipt.NextHeight = record.Answered; record.Answered == 0 {
-			s.receipt.NextHeight = record.Height
-		}
-		return true, nil
-	}
 	loc, used, err := at.SaltLoc(t.Sender, t.Salt)
 	if err != nil {
 		return false, err
 	}
-	if used {
+	if used { // otherwise no block has the transfer either
+		record, mined, err := at.TransferLoc(s.receipt.ID)
+		if err != nil {
+			return false, err
+		}
+		if mined {
+			if s.receipt.NextHeight = record.Answered; record.Answered == 0 {
+				s.receipt.NextHeight = record.Height
+			}
+			return true, nil
+		}
 		if err := consensus.CheckReplay(t, rules.TxLifetime, at.Tip.Height+1, loc.Height); err != nil {
 			return false, err
 		}

@@ -37,12 +37,12 @@ func (m *Manager) Snapshot() (*Snapshot, error) {
 		shared = &sharedView{view: m.store.Snapshot()}
 	}
 	shared.refs++
+	s := &Snapshot{View: shared.view, Tip: m.tip, shared: shared, m: m}
 	m.mu.Unlock()
-	s := &Snapshot{View: shared.view, shared: shared, m: m}
 	// The tip is the view's own: what is committed is on disk a moment before
 	// it is the tip in memory.
 	hash, err := s.View.Tip()
-	if err == nil {
+	if err == nil && hash != s.Tip.Hash {
 		s.Tip, _, err = s.State(hash)
 	}
 	if err != nil {
