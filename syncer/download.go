@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"cairn/chain"
+	"cairn/consensus"
 	"cairn/types"
 )
 
@@ -18,10 +21,10 @@ const (
 	streams = 2
 	// callBytes is about how much one call asks for.
 	callBytes = 2 << 20
-	// batchBlocks and batchCost end a batch for the chain. Batches are as large
-	// as what has arrived while the last one was applied, and no larger.
-	batchBlocks = 2000
-	batchCost   = 16 << 20
+	// runBlocks and runCost end a run for the chain. Runs are as large as what has
+	// arrived while the last one was applied, and no larger.
+	runBlocks = 2000
+	runCost   = 16 << 20
 )
 
 // download fetches the bodies of one round from several neighbours at once and
@@ -29,10 +32,11 @@ const (
 // has taken; what it does not bring goes back, and the block that is needed next
 // is given to another when it takes too long.
 //
-// Memory is counted before a body is read, at twice its length, which covers the
-// decoded form. A body that has no room is not waited for with the connection
-// open: the call is given up and its blocks go back. Room for one largest block
-// is kept for the one that is needed next, so there is always a way on.
+// Memory is counted before a body is read, at three times its length, which
+// covers the decoded form and what the chain is told of it. A body that has no
+// room is not waited for with the connection open: the call is given up and its
+// blocks go back. Room for one largest block is kept for the one that is needed
+// next, so there is always a way on.
 type download struct {
 	s       *Syncer
 	first   uint32 // height of hashes[0]
@@ -42,17 +46,17 @@ type download struct {
 	arrived chan struct{} // signals drain that the next block is here
 
 	mu          sync.Mutex
-	changed     chan struct{}  // closed and replaced when blocks or room are free again
-	blocks      []*types.Block // those here and not handed over
-	cost        []int64        // of those read or being read, in memory
-	owner       []*worker      // who fetches a block; nil if nobody does
-	handed      int            // blocks handed over
-	next        int            // the first that is not here
-	free        int            // none before is free
-	outstanding int            // blocks that have an owner
-	applying    bool           // a batch is with the chain
-	held        int64          // cost of everything in memory
-	average     int64          // length of a block, roughly
+	changed     chan struct{}    // closed and replaced when blocks or room are free again
+	blocks      []chain.Incoming // those here and not handed over
+	cost        []int64          // of those read or being read, in memory
+	owner       []*worker        // who fetches a block; nil if nobody does
+	handed      int              // blocks handed over
+	next        int              // the first that is not here
+	free        int              // none before is free
+	outstanding int              // blocks that have an owner
+	runs        []int64          // cost of each run that is with the chain
+	held        int64            // cost of everything in memory
+	average     int64            // length of a block, roughly
 }
 
 // worker is one stream of calls to a neighbour.
@@ -76,14 +80,14 @@ func newDownload(s *Syncer, first uint32, hashes []types.Hash) *download {
 		maxSize: int(s.chain.Rules().MaxBlockSize),
 		arrived: make(chan struct{}, 1),
 		changed: make(chan struct{}),
-		blocks:  make([]*types.Block, len(hashes)),
+		blocks:  make([]chain.Incoming, len(hashes)),
 		cost:    make([]int64, len(hashes)),
 		owner:   make([]*worker, len(hashes)),
 		average: 32 << 10, // corrected by the first blocks
 	}
 }
 
-func costOf(size int) int64 { return 2 * int64(size) }
+func costOf(size int) int64 { return 3 * int64(size) }
 
 // serve starts fetching from peers, those that claim to have the blocks and
 // others. The result is sent when all of them have ended: why those did that
@@ -181,7 +185,7 @@ func (d *download) assign(w *worker) (from, to int) {
 	return from, to
 }
 
-func (d *download) isHere(i int) bool { return i < d.handed || d.blocks[i] != nil }
+func (d *download) isHere(i int) bool { return i < d.handed || d.blocks[i].Block != nil }
 func (d *download) isFree(i int) bool { return !d.isHere(i) && d.owner[i] == nil }
 
 // room is what may be held more, besides the block that is needed next.
@@ -191,7 +195,7 @@ func (d *download) room() int64 {
 
 // starving tells whether nothing can go on before block i is here.
 func (d *download) starving(i int) bool {
-	return i == d.next && d.next == d.handed && !d.applying
+	return i == d.next && d.next == d.handed && len(d.runs) == 0
 }
 
 // stuck returns the worker of another neighbour that has had the next block for
@@ -293,36 +297,38 @@ func (d *download) admit(i, size int) (wanted, admitted bool) {
 // read reads and checks the body of block i: it is the one that its header
 // stands for, or the neighbour's fault. What else is wrong with it is its
 // miner's, and for the chain to find.
-func (d *download) read(r io.Reader, i, size int) (*types.Block, error) {
-	raw := make([]byte, size)
-	if err := readFull(r, raw); err != nil {
-		return nil, err
+func (d *download) read(r io.Reader, i, size int) (in chain.Incoming, err error) {
+	in.Encoding = make([]byte, size)
+	if err := readFull(r, in.Encoding); err != nil {
+		return in, err
 	}
-	block, err := types.DecodeBlock(raw)
+	block, err := types.DecodeBlock(in.Encoding)
 	if err != nil {
-		return nil, formatError("block %d (%v): %v", d.height(i), d.hashes[i], err)
+		return in, formatError("block %d (%v): %v", d.height(i), d.hashes[i], err)
 	}
 	if hash := block.Header.Hash(); hash != d.hashes[i] {
-		return nil, formatError("block %v where %d (%v) was asked for", hash, d.height(i), d.hashes[i])
+		return in, formatError("block %v where %d (%v) was asked for", hash, d.height(i), d.hashes[i])
 	}
-	if root, mutated := types.MerkleRoot(block.IDs()); mutated || root != block.Header.MerkleRoot {
-		return nil, formatError("block %d (%v): the transactions are not those of its header", d.height(i), d.hashes[i])
+	in.Body, err = d.s.chain.Rules().CheckBody(d.height(i), block)
+	if consensus.MayBeMangled(err) {
+		return in, formatError("block %d (%v): %v", d.height(i), d.hashes[i], err)
 	}
-	return block, nil
+	in.Block = block
+	return in, nil
 }
 
-// arrive takes in what was admitted, or lets go of its memory: the block is nil
-// when reading failed, and may have come from another in the meantime.
-func (d *download) arrive(w *worker, i, size int, block *types.Block) {
+// arrive takes in what was admitted, or lets go of its memory: there is no block
+// when reading failed, and it may have come from another in the meantime.
+func (d *download) arrive(w *worker, i, size int, in chain.Incoming) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if block == nil || d.isHere(i) {
+	if in.Block == nil || d.isHere(i) {
 		d.held -= costOf(size)
 		return
 	}
 	w.moved = time.Now()
 	d.average = max(1, (7*d.average+int64(size))/8)
-	d.blocks[i], d.cost[i] = block, costOf(size)
+	d.blocks[i], d.cost[i] = in, costOf(size)
 	if d.owner[i] != nil {
 		d.owner[i] = nil
 		d.outstanding--
@@ -347,52 +353,69 @@ func (d *download) signal() {
 
 var errNobody = fail(Withheld, "nobody gave the blocks that its headers show")
 
-// drain hands the blocks over in order, in batches, and returns when all are, or
-// add fails, or nobody is left to bring them.
-func (d *download) drain(ctx context.Context, add func([]*types.Block) error) error {
+// drain hands the blocks over in order to add, run after run, and returns when all
+// are, or add fails, or nobody is left to bring them. The runs that it gives to
+// one add are those that have arrived by then: add never waits for a neighbour.
+func (d *download) drain(ctx context.Context, add func(runs iter.Seq[[]chain.Incoming]) error) error {
 	for {
-		batch, cost, over := d.batch()
-		switch {
-		case len(batch) > 0:
-			err := add(batch)
-			d.applied(cost)
-			if err != nil {
+		switch arrived, left, over := d.progress(); {
+		case arrived:
+			if err := add(d.handOver); err != nil {
 				return err
 			}
-		case d.handed == len(d.hashes):
+			continue
+		case !left:
 			return nil
 		case over:
 			return errors.Join(ctx.Err(), errNobody)
-		default:
-			select {
-			case <-d.arrived:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+		}
+		select {
+		case <-d.arrived:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }
 
-// batch takes what is to be handed over next; over says that nobody will bring
-// more.
-func (d *download) batch() (batch []*types.Block, cost int64, over bool) {
+// progress tells whether blocks are here that can be handed over, whether there
+// are any left at all, and whether nobody will bring more.
+func (d *download) progress() (arrived, left, over bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for d.handed < d.next && len(batch) < batchBlocks && cost < batchCost {
-		batch = append(batch, d.blocks[d.handed])
-		cost += d.cost[d.handed]
-		d.blocks[d.handed] = nil
-		d.handed++
-	}
-	d.applying = len(batch) > 0
-	return batch, cost, d.owner == nil
+	return d.handed < d.next, d.handed < len(d.hashes), d.owner == nil
 }
 
-// applied lets go of a batch that the chain has taken.
-func (d *download) applied(cost int64) {
+// handOver yields the blocks that are here, in runs.
+func (d *download) handOver(yield func([]chain.Incoming) bool) {
+	for {
+		if run := d.run(); len(run) == 0 || !yield(run) {
+			return
+		}
+	}
+}
+
+// run takes the blocks of the next run.
+func (d *download) run() (run []chain.Incoming) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.applying = false
-	d.held -= cost
+	cost := int64(0)
+	for d.handed < d.next && len(run) < runBlocks && cost < runCost {
+		run = append(run, d.blocks[d.handed])
+		cost += d.cost[d.handed]
+		d.blocks[d.handed] = chain.Incoming{}
+		d.handed++
+	}
+	if len(run) > 0 {
+		d.runs = append(d.runs, cost)
+	}
+	return run
+}
+
+// added lets go of the first of the runs that the chain has.
+func (d *download) added() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held -= d.runs[0]
+	d.runs = d.runs[1:]
 	d.wake()
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -315,9 +316,11 @@ func (v *session) fetch(ctx context.Context, c *candidate) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failures := d.serve(ctx, v.usable(c))
-	err = d.drain(ctx, func(blocks []*types.Block) error {
-		v.tell(c)
-		return v.add(ctx, blocks)
+	err = d.drain(ctx, func(runs iter.Seq[[]chain.Incoming]) error {
+		return whoseFault(ctx, v.s.chain.AddRuns(ctx, runs, func() {
+			d.added()
+			v.tell(c)
+		}))
 	})
 	cancel()
 	for p, failed := range <-failures {
@@ -349,9 +352,8 @@ func (v *session) tell(c *candidate) {
 	}
 }
 
-// add hands blocks to the chain and tells whose fault an error is.
-func (v *session) add(ctx context.Context, blocks []*types.Block) error {
-	err := v.s.chain.AddBlocks(ctx, blocks)
+// whoseFault makes a *failure of an error of the chain that is a block's.
+func whoseFault(ctx context.Context, err error) error {
 	var bad *chain.BlockError
 	switch {
 	case err == nil || ctx.Err() != nil || !errors.As(err, &bad):
