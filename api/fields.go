@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"mime"
@@ -27,8 +28,12 @@ func readObject(w *response, r *http.Request) (*jsonobject.Object, error) {
 // parameters.
 func checkContentType(r *http.Request) error {
 	given := r.Header.Get("Content-Type")
-	media, _, err := mime.ParseMediaType(given)
-	known := err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)
+	media, known := given, true
+	if given != "application/json" { // which nearly all send
+		var err error
+		media, _, err = mime.ParseMediaType(given)
+		known = err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)
+	}
 	if !known || media != "application/json" && !strings.HasSuffix(media, "+json") {
 		return refuse(http.StatusUnsupportedMediaType, "the content type is %s; send JSON with the header `Content-Type: application/json`", quote(given))
 	}
@@ -67,6 +72,9 @@ func textOf(o *jsonobject.Object, key string) (string, error) {
 	value := o.Values[key]
 	if kind := jsonobject.KindOf(value); kind != "string" {
 		return "", mistyped(key, kind, "a string")
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), nil // it stands for itself
 	}
 	var text string
 	err := json.Unmarshal(value, &text)

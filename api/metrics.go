@@ -51,17 +51,28 @@ func newMetrics(s *server) *metrics {
 	return m
 }
 
-// begin notes that a request has come for a route, and returns what notes its
-// end. Routes are those of the code, and statuses those of HTTP, so there is a
-// bounded number of label values.
-func (m *metrics) begin(route string) (done func(status int, took time.Duration)) {
-	running := m.running.WithLabelValues(route)
-	running.Inc()
-	return func(status int, took time.Duration) {
-		running.Dec()
-		m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
-		m.duration.WithLabelValues(route).Observe(took.Seconds())
+// routeMetrics are those of one route.
+type routeMetrics struct {
+	requests *prometheus.CounterVec
+	duration prometheus.Observer
+	running  prometheus.Gauge
+}
+
+// of returns the metrics of a route. Routes are those of the code, and statuses
+// those of HTTP, so there is a bounded number of label values.
+func (m *metrics) of(route string) routeMetrics {
+	return routeMetrics{
+		requests: m.requests.MustCurryWith(prometheus.Labels{"route": route}),
+		duration: m.duration.WithLabelValues(route),
+		running:  m.running.WithLabelValues(route),
 	}
+}
+
+// done notes the end of a request that running has counted.
+func (m *routeMetrics) done(status int, took time.Duration) {
+	m.running.Dec()
+	m.requests.WithLabelValues(strconv.Itoa(status)).Inc()
+	m.duration.Observe(took.Seconds())
 }
 
 func (m *metrics) serve(w *response, r *http.Request) error {

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -65,23 +66,28 @@ func (s *server) handle(rt route) http.Handler {
 	})
 }
 
+// commonHeader is in every answer.
+var commonHeader = http.Header{
+	"X-Content-Type-Options":       {"nosniff"},
+	"Cross-Origin-Resource-Policy": {"same-origin"},
+	"Referrer-Policy":              {"same-origin"},
+	"Cache-Control":                {"no-store"},
+}
+
 // wrap gives every answer what all have in common: the check of the host,
 // deadlines, headers, an entry in the metrics, and an answer even where the
 // handler fails.
 func (s *server) wrap(name string, h handler) http.Handler {
+	metrics := s.metrics.of(name)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w := &response{ResponseWriter: rw, control: http.NewResponseController(rw), stall: s.stall}
 		began := time.Now()
-		done := s.metrics.begin(name)
-		defer func() { done(w.status, time.Since(began)) }()
+		metrics.running.Inc()
+		defer func() { metrics.done(w.status, time.Since(began)) }()
 		defer s.catch(w, r)
 
 		w.expectBody(r)
-		header := w.Header()
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Cross-Origin-Resource-Policy", "same-origin")
-		header.Set("Referrer-Policy", "same-origin")
-		header.Set("Cache-Control", "no-store")
+		maps.Copy(w.Header(), commonHeader)
 		err := s.guard.checkHost(r)
 		if err == nil {
 			err = h(w, r)
@@ -190,7 +196,15 @@ func readBody(w *response, r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
 		return nil, errBodySize
 	}
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	limited := http.MaxBytesReader(w, r.Body, maxBody)
+	if r.ContentLength > 0 {
+		b := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(limited, b); err != nil {
+			return nil, bodyError(err)
+		}
+		return b, nil
+	}
+	b, err := io.ReadAll(limited)
 	if err != nil {
 		return nil, bodyError(err)
 	}

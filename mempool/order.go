@@ -6,7 +6,6 @@ import (
 	"hash/maphash"
 	"math"
 	"math/bits"
-	"strings"
 
 	"github.com/google/btree"
 
@@ -89,15 +88,16 @@ func (p *Pool) salted(e *Entry) item {
 
 // together puts the entries of a sender side by side, in the order of their
 // salts. Senders come in the order of a hash that nobody outside can predict;
-// those of equal hashes, in the order of their names.
+// those of equal hashes, if there ever are two, lie among each other, so that
+// names need not be fetched from memory to compare.
 func together(a, b item) bool {
 	if a.key != b.key {
 		return a.key < b.key
 	}
-	if c := strings.Compare(string(a.entry.Transfer.Sender), string(b.entry.Transfer.Sender)); c != 0 {
-		return c < 0
+	if a.tie != b.tie {
+		return a.tie < b.tie
 	}
-	return a.tie < b.tie
+	return a.entry.Transfer.Sender < b.entry.Transfer.Sender
 }
 
 // cost is what a transfer takes from its sender: at most types.MaxAmount.

@@ -312,11 +312,10 @@ func (p *Pool) of(sender types.Account) []item {
 	var out []item
 	first := p.salted(&Entry{Transfer: &types.Transfer{Sender: sender}})
 	p.bySender.AscendGreaterOrEqual(first, func(i item) bool {
-		if i.entry.Transfer.Sender != sender {
-			return false
+		if i.entry.Transfer.Sender == sender {
+			out = append(out, rated(i.entry))
 		}
-		out = append(out, rated(i.entry))
-		return true
+		return i.key == first.key
 	})
 	slices.SortFunc(out, func(a, b item) int {
 		if better(a, b) {
