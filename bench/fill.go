@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,24 +18,30 @@ import (
 )
 
 // Fill makes a data directory of the network that rules describe and adds blocks
-// to its chain as they come from next, which is asked for one at a time.
-func Fill(ctx context.Context, dir string, rules *consensus.Rules, blocks int, next func() *types.Block, progress func(done int)) error {
-	return withChain(dir, rules, func(s *store.Store, m *chain.Manager) error {
+// to its chain. progress is told how many are added.
+func Fill(ctx context.Context, dir string, rules *consensus.Rules, blocks iter.Seq[*types.Block], progress func(done int)) error {
+	return withChain(dir, rules, func(_ *store.Store, m *chain.Manager) error {
 		var run []*types.Block
-		bytes := 0
-		for i := range blocks {
-			b := next()
-			run = append(run, b)
-			if bytes += b.Size(); bytes < 16<<20 && len(run) < 4096 && i < blocks-1 {
-				continue
-			}
+		done, bytes := 0, 0
+		add := func() error {
 			if err := m.AddBlocks(ctx, run); err != nil {
 				return err
 			}
-			progress(i + 1)
-			run, bytes = run[:0], 0
+			done += len(run)
+			progress(done)
+			run, bytes = nil, 0
+			return nil
 		}
-		return nil
+		for b := range blocks {
+			run = append(run, b)
+			if bytes += b.Size(); bytes < 16<<20 && len(run) < 4096 {
+				continue
+			}
+			if err := add(); err != nil {
+				return err
+			}
+		}
+		return add()
 	})
 }
 
@@ -54,10 +61,10 @@ func withChain(dir string, rules *consensus.Rules, use func(*store.Store, *chain
 	return errors.Join(err, s.Close())
 }
 
-// TenEach returns the blocks of a chain of the network dev, each with ten
-// transfers between accounts with names as long as the tutorial's.
-func TenEach() func() *types.Block {
-	return devLine(func(height uint32) []types.Transfer {
+// TenEach makes blocks of the network dev, each with ten transfers between
+// accounts with names as long as the tutorial's.
+func TenEach(count int) iter.Seq[*types.Block] {
+	return devBlocks(count, func(height uint32) []types.Transfer {
 		ts := make([]types.Transfer, 10)
 		for i := range ts {
 			ts[i] = devTransfer(fmt.Sprintf("sender_%032x", height), fmt.Sprintf("recipient_%032x", i), height, i)
@@ -66,19 +73,37 @@ func TenEach() func() *types.Block {
 	})
 }
 
-// Newcomers returns the blocks of a chain of the network dev, each with a transfer
-// to an account that is new.
-func Newcomers() func() *types.Block {
-	return devLine(func(height uint32) []types.Transfer {
+// Newcomers makes blocks of the network dev, each with a transfer to an account
+// that is new.
+func Newcomers(count int) iter.Seq[*types.Block] {
+	return devBlocks(count, func(height uint32) []types.Transfer {
 		return []types.Transfer{devTransfer("faucet", fmt.Sprint("account_", height), height, 0)}
 	})
 }
 
-func devLine(transfers func(height uint32) []types.Transfer) func() *types.Block {
-	line := chaintest.NewLine(consensus.Dev())
-	return func() *types.Block {
-		return line.Next(chaintest.Spec{Transfers: transfers(line.Height() + 1)})
+func devBlocks(count int, transfers func(height uint32) []types.Transfer) iter.Seq[*types.Block] {
+	return func(yield func(*types.Block) bool) {
+		line := chaintest.NewLine(consensus.Dev())
+		for height := uint32(1); height <= uint32(count); height++ {
+			if !yield(line.Next(chaintest.Spec{Transfers: transfers(height)})) {
+				return
+			}
+		}
 	}
+}
+
+// crowdBlocks returns full blocks of signed transfers, and the rules of their
+// network. What made them is not kept: its memory is not the node's.
+func (r *run) crowdBlocks(count int) (*consensus.Rules, []*types.Block) {
+	r.progress("making full blocks", 0, count)
+	crowd := chaintest.NewCrowd(r.accounts)
+	line := chaintest.NewLine(crowd.Rules)
+	var blocks []*types.Block
+	for i := range count {
+		blocks = append(blocks, line.Next(chaintest.Spec{Miner: crowd.Account(0), Transfers: crowd.Transfers(chaintest.PerBlock, line.Height())}))
+		r.progress("making full blocks", i+1, count)
+	}
+	return crowd.Rules, blocks
 }
 
 func devTransfer(sender, recipient string, height uint32, i int) types.Transfer {
@@ -88,13 +113,15 @@ func devTransfer(sender, recipient string, height uint32, i int) types.Transfer 
 	}
 }
 
-func (r *run) fillTenEach() (string, error) { return r.fill("ten-each", r.blocks, TenEach()) }
+func (r *run) fillTenEach() (string, error) { return r.fill("ten-each", r.blocks, TenEach(r.blocks)) }
 
-func (r *run) fillNewcomers() (string, error) { return r.fill("newcomers", r.longChain, Newcomers()) }
+func (r *run) fillNewcomers() (string, error) {
+	return r.fill("newcomers", r.longChain, Newcomers(r.longChain))
+}
 
-func (r *run) fill(name string, blocks int, next func() *types.Block) (dir string, err error) {
+func (r *run) fill(name string, count int, blocks iter.Seq[*types.Block]) (dir string, err error) {
 	dir = filepath.Join(r.dir, name)
-	return dir, Fill(r.ctx, dir, consensus.Dev(), blocks, next, func(done int) { r.progress("making a chain", done, blocks) })
+	return dir, Fill(r.ctx, dir, consensus.Dev(), blocks, func(done int) { r.progress("making a chain", done, count) })
 }
 
 // export writes the chain in dir as a block file and returns its name.

@@ -13,7 +13,6 @@ import (
 
 	"cairn/api"
 	"cairn/chain"
-	"cairn/chain/chaintest"
 	"cairn/miner"
 	"cairn/store"
 	"cairn/syncer"
@@ -24,33 +23,30 @@ import (
 // requests wait that come meanwhile. Blocks come from elsewhere, as a neighbour's
 // would.
 func (r *run) live() error {
-	crowd := chaintest.NewCrowd(r.accounts)
-	line := chaintest.NewLine(crowd.Rules)
 	disk, err := r.syncTime()
 	if err != nil {
 		return err
 	}
-	return withChain(filepath.Join(r.dir, "live"), crowd.Rules, func(s *store.Store, m *chain.Manager) error {
+	rules, blocks := r.crowdBlocks(r.liveBlocks)
+	return withChain(filepath.Join(r.dir, "live"), rules, func(s *store.Store, m *chain.Manager) error {
 		address, stop, err := serve(s, m)
 		if err != nil {
 			return err
 		}
 		defer stop()
-		var blocks, waits []time.Duration
-		for i := range r.liveBlocks {
-			r.progress("live", i, r.liveBlocks)
-			transfers := crowd.Transfers(chaintest.PerBlock, line.Height())
-			if err := r.submit(m, transfers); err != nil {
+		var accepted, waits []time.Duration
+		for i, block := range blocks {
+			r.progress("live", i, len(blocks))
+			if err := r.submit(m, block.Transfers); err != nil {
 				return err
 			}
-			block := line.Next(chaintest.Spec{Miner: crowd.Account(0), Transfers: transfers})
 			elapsed, meanwhile, err := r.accept(m, block, address)
 			if err != nil {
 				return err
 			}
-			blocks, waits = append(blocks, elapsed), append(waits, meanwhile...)
+			accepted, waits = append(accepted, elapsed), append(waits, meanwhile...)
 		}
-		r.span("live", "full block of transfers that were waiting", summary(blocks).p50, "an fdatasync", disk.p50)
+		r.span("live", "full block of transfers that were waiting", summary(accepted).p50, "an fdatasync", disk.p50)
 		r.plain("live", "GET /chain?limit=10 meanwhile, p99", "ms", milliseconds(summary(waits).p99))
 		return nil
 	})

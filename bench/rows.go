@@ -6,10 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"cairn/chain/chaintest"
-	"cairn/types"
 )
 
 func count(n int, what string) string {
@@ -22,21 +22,16 @@ func count(n int, what string) string {
 // imports: full blocks of signed transfers, decoded, checked, applied, indexed and
 // on disk to stay. They were made and added once before, for the file.
 func (r *run) imports() error {
-	crowd := chaintest.NewCrowd(r.accounts)
-	line := chaintest.NewLine(crowd.Rules)
 	dir := filepath.Join(r.dir, "crowd")
-	err := Fill(r.ctx, dir, crowd.Rules, r.fullBlocks, func() *types.Block {
-		r.progress("making full blocks", int(line.Height()), r.fullBlocks)
-		return line.Next(chaintest.Spec{Miner: crowd.Account(0), Transfers: crowd.Transfers(chaintest.PerBlock, line.Height())})
-	}, func(int) {})
-	if err != nil {
+	rules, blocks := r.crowdBlocks(r.fullBlocks)
+	if err := Fill(r.ctx, dir, rules, slices.Values(blocks), func(int) {}); err != nil {
 		return err
 	}
+	blocks = nil // their memory is not the import's
 	file, err := r.export(dir)
 	if err != nil {
 		return err
 	}
-	crowd, line = nil, nil // their memory is not the import's
 	var cpu []time.Duration
 	elapsed, err := r.median("import", func() (time.Duration, error) {
 		elapsed, used, err := r.importFile(file)

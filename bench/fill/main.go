@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"os"
 	"strconv"
 
@@ -14,7 +15,7 @@ import (
 )
 
 func main() {
-	kinds := map[string]func() func() *types.Block{"ten-each": bench.TenEach, "newcomers": bench.Newcomers}
+	kinds := map[string]func(int) iter.Seq[*types.Block]{"ten-each": bench.TenEach, "newcomers": bench.Newcomers}
 	if len(os.Args) != 4 || kinds[os.Args[1]] == nil {
 		fail(fmt.Errorf("usage: fill ten-each|newcomers BLOCKS DIR"))
 	}
@@ -22,7 +23,7 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	if err := bench.Fill(context.Background(), os.Args[3], consensus.Dev(), blocks, kinds[os.Args[1]](), func(int) {}); err != nil {
+	if err := bench.Fill(context.Background(), os.Args[3], consensus.Dev(), kinds[os.Args[1]](blocks), func(int) {}); err != nil {
 		fail(err)
 	}
 }
