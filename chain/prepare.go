@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// signatureChunk is how many signatures one core verifies in one batch. Larger
-	// batches are hardly faster for each signature, and divide less evenly.
+	// signatureChunk is how many signatures one core verifies in one batch, unless
+	// the cores are enough for less than the rest. Larger batches are hardly faster
+	// for each signature.
 	signatureChunk = 1024
 	// groupBlocks is the most small blocks that are checked as one task.
 	groupBlocks = 64
@@ -208,9 +209,11 @@ func (m *Manager) verifyAlone(ctx context.Context, c *candidate) error {
 	if len(transfers) == 0 {
 		return nil
 	}
+	cores := runtime.GOMAXPROCS(0)
+	chunk := max(signatureChunk, (len(transfers)+cores-1)/cores)
 	group, ctx := errgroup.WithContext(ctx)
-	for from := 0; from < len(transfers); from += signatureChunk {
-		to := min(from+signatureChunk, len(transfers))
+	for from := 0; from < len(transfers); from += chunk {
+		to := min(from+chunk, len(transfers))
 		group.Go(func() error {
 			return m.onCore(ctx, func() error {
 				known := func(i int) bool { return i < from || i >= to || verified != nil && verified[i] }

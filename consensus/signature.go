@@ -100,7 +100,7 @@ func (r *Rules) verify(ts []types.Transfer, known func(i int) bool, bad func(i i
 const (
 	// maxBatch bounds the memory of a batch and the work that one bad
 	// signature causes; larger batches are hardly faster.
-	maxBatch = 1024
+	maxBatch = 4096
 	// fewKeys is the size from which the library no longer gains by a table of
 	// multiples for each key, but would begin to make them.
 	fewKeys = 94

@@ -41,6 +41,12 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		// of more than half of it becomes a table of its own.
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 4,
+		// A node that catches up writes much in a short time. Compactions that would
+		// follow each of its commits can wait until it has: filters keep reads quick
+		// with more tables in level 0.
+		L0CompactionThreshold: 8,
+		L0StopWritesThreshold: 24,
+		LBaseMaxBytes:         256 << 20,
 		EventListener: &pebble.EventListener{
 			BackgroundError: s.failure.note,
 			// Whoever reads gets the error too, and a compaction reports it as its own.
