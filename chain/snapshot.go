@@ -18,10 +18,11 @@ type Snapshot struct {
 	m      *Manager
 }
 
-// sharedView is a frozen view with several readers. Its count is guarded by
+// sharedView is a view with several readers. All but the view itself is guarded by
 // Manager.mu.
 type sharedView struct {
 	view *store.View
+	tip  consensus.State // read from view once
 	refs int
 }
 
@@ -37,18 +38,34 @@ func (m *Manager) Snapshot() (*Snapshot, error) {
 		shared = &sharedView{view: m.store.Snapshot()}
 	}
 	shared.refs++
-	s := &Snapshot{View: shared.view, Tip: m.tip, shared: shared, m: m}
+	s := &Snapshot{View: shared.view, Tip: shared.tip, shared: shared, m: m}
 	m.mu.Unlock()
+	if s.Tip.Hash != (types.Hash{}) {
+		return s, nil
+	}
 	// The tip is the view's own: what is committed is on disk a moment before
 	// it is the tip in memory.
 	hash, err := s.View.Tip()
-	if err == nil && hash != s.Tip.Hash {
+	if err == nil {
 		s.Tip, _, err = s.State(hash)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	m.keep(s)
 	return s, nil
+}
+
+// keep lets later readers share the view of a snapshot for as long as its tip is
+// the present one: nothing else that a snapshot is for changes meanwhile.
+func (m *Manager) keep(s *Snapshot) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.shared.tip = s.Tip
+	if m.frozen == nil && !m.ended && s.Tip.Hash == m.tip.Hash {
+		s.shared.refs++
+		m.frozen = s.shared
+	}
 }
 
 // Close lets go of the snapshot.
@@ -75,7 +92,7 @@ func (m *Manager) freeze() {
 	}
 }
 
-// thaw ends what freeze began. The state lock is held.
+// thaw lets new snapshots show what is committed. The state lock is held.
 func (m *Manager) thaw() {
 	if m.frozen != nil {
 		// Closing a view only releases it; there is nothing to lose.
