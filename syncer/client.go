@@ -264,22 +264,10 @@ type headerStream struct {
 }
 
 // blocks asks for blocks. The caller reads them in this order and closes the
-// stream.
-func (s *source) blocks(ctx context.Context, hashes []types.Hash) (*blockStream, error) {
-	a, err := s.call(ctx, blocksPath+"?hash="+formatHashes(hashes), s.limits.blockBytes)
-	if err != nil {
-		return nil, err
-	}
-	return &blockStream{bufio.NewReaderSize(a, 64<<10), a}, nil
+// answer.
+func (s *source) blocks(ctx context.Context, hashes []types.Hash) (*answer, error) {
+	return s.call(ctx, blocksPath+"?hash="+formatHashes(hashes), s.limits.blockBytes)
 }
-
-type blockStream struct {
-	*bufio.Reader
-	answer *answer
-}
-
-// Close ends the exchange.
-func (b *blockStream) Close() { b.answer.Close() }
 
 // sleep waits for d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {

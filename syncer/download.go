@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -62,7 +63,8 @@ type download struct {
 // worker is one stream of calls to a neighbour.
 type worker struct {
 	*holder
-	moved time.Time // when it last took or brought blocks
+	reader *bufio.Reader // of the call under way
+	moved  time.Time     // when it last took or brought blocks
 }
 
 // holder is a neighbour that may have the blocks.
@@ -101,7 +103,7 @@ func (d *download) serve(ctx context.Context, peers map[*peer]bool) <-chan map[*
 		workers.Go(func() {
 			g, ctx := errgroup.WithContext(ctx)
 			for range streams {
-				g.Go(func() error { return d.work(ctx, &worker{holder: h}) })
+				g.Go(func() error { return d.work(ctx, &worker{holder: h, reader: bufio.NewReaderSize(nil, 64<<10)}) })
 			}
 			if err := g.Wait(); err != nil {
 				mu.Lock()
@@ -233,13 +235,14 @@ func (d *download) wake() {
 
 // fetch makes one call. It ends without an error when memory is short.
 func (d *download) fetch(ctx context.Context, w *worker, from, to int) error {
-	stream, err := w.peer.blocks(ctx, d.hashes[from:to])
+	answer, err := w.peer.blocks(ctx, d.hashes[from:to])
 	if err != nil {
 		return err
 	}
-	defer stream.Close()
+	defer answer.Close()
+	w.reader.Reset(answer)
 	for i := from; i < to; i++ {
-		size, err := readSize(stream, d.maxSize)
+		size, err := readSize(w.reader, d.maxSize)
 		if err != nil {
 			return err
 		}
@@ -248,7 +251,7 @@ func (d *download) fetch(ctx context.Context, w *worker, from, to int) error {
 		}
 		wanted, admitted := d.admit(i, size)
 		if !wanted {
-			if _, err := stream.Discard(size); err != nil {
+			if _, err := w.reader.Discard(size); err != nil {
 				return err
 			}
 			continue
@@ -256,13 +259,13 @@ func (d *download) fetch(ctx context.Context, w *worker, from, to int) error {
 		if !admitted {
 			return nil
 		}
-		block, err := d.read(stream, i, size)
+		block, err := d.read(w.reader, i, size)
 		d.arrive(w, i, size, block)
 		if err != nil {
 			return err
 		}
 	}
-	return readEnd(stream)
+	return readEnd(w.reader)
 }
 
 func (d *download) height(i int) uint32 { return d.first + uint32(i) }
