@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -274,6 +275,9 @@ func (s *Syncer) appendBlocks(b []byte, hashes []types.Hash) ([]byte, []types.Ha
 		}
 		if err != nil {
 			return b, nil, err
+		}
+		if len(b) == 0 { // the others are likely of about this size
+			b = slices.Grow(b, min(writeSize, len(hashes)*(4+len(block))))
 		}
 		hashes, next = hashes[1:], next+1
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(block)))
