@@ -98,7 +98,7 @@ type sizes struct {
 }
 
 func (c *Config) sizes() sizes {
-	s := sizes{100_000, 20, 5, 10_000, 100_000, 3, 2 * time.Second, time.Second}
+	s := sizes{100_000, 30, 5, 10_000, 100_000, 3, 2 * time.Second, time.Second}
 	if c.Quick {
 		s = sizes{1_000, 2, 1, 200, 500, 1, 200 * time.Millisecond, 50 * time.Millisecond}
 	}

@@ -21,28 +21,40 @@ import (
 // to its chain. progress is told how many are added.
 func Fill(ctx context.Context, dir string, rules *consensus.Rules, blocks iter.Seq[*types.Block], progress func(done int)) error {
 	return withChain(dir, rules, func(_ *store.Store, m *chain.Manager) error {
-		var run []*types.Block
-		done, bytes := 0, 0
-		add := func() error {
-			if err := m.AddBlocks(ctx, run); err != nil {
-				return err
+		return add(ctx, m, func(yield func(chain.Incoming) bool) {
+			done := 0
+			for b := range blocks {
+				if !yield(chain.Incoming{Block: b}) {
+					return
+				}
+				done++
+				progress(done)
 			}
-			done += len(run)
-			progress(done)
-			run, bytes = nil, 0
-			return nil
-		}
+		})
+	})
+}
+
+// add adds blocks in runs as long as those of an import.
+func add(ctx context.Context, m *chain.Manager, blocks iter.Seq[chain.Incoming]) error {
+	return m.AddRuns(ctx, func(yield func([]chain.Incoming) bool) {
+		var run []chain.Incoming
+		bytes := 0
 		for b := range blocks {
 			run = append(run, b)
-			if bytes += b.Size(); bytes < 16<<20 && len(run) < 4096 {
-				continue
+			if bytes += len(b.Encoding); b.Block != nil {
+				bytes += b.Block.Size()
 			}
-			if err := add(); err != nil {
-				return err
+			if bytes >= 16<<20 || len(run) >= 4096 {
+				if !yield(run) {
+					return
+				}
+				run, bytes = nil, 0
 			}
 		}
-		return add()
-	})
+		if len(run) > 0 {
+			yield(run)
+		}
+	}, nil)
 }
 
 // withChain opens a directory, or makes it, for as long as use takes.
@@ -92,18 +104,19 @@ func devBlocks(count int, transfers func(height uint32) []types.Transfer) iter.S
 	}
 }
 
-// crowdBlocks returns full blocks of signed transfers, and the rules of their
-// network. What made them is not kept: its memory is not the node's.
-func (r *run) crowdBlocks(count int) (*consensus.Rules, []*types.Block) {
-	r.progress("making full blocks", 0, count)
+// crowd makes a data directory in which a crowd has settled, and returns it with
+// the rules of its network and the full blocks that are to follow. What made them
+// is not kept: its memory is not the node's.
+func (r *run) crowd(name string, count int) (dir string, rules *consensus.Rules, blocks []*types.Block, err error) {
+	dir = filepath.Join(r.dir, name)
 	crowd := chaintest.NewCrowd(r.accounts)
-	line := chaintest.NewLine(crowd.Rules)
-	var blocks []*types.Block
+	settlements := (r.accounts + chaintest.PerBlock - 1) / chaintest.PerBlock
+	err = Fill(r.ctx, dir, crowd.Rules, crowd.Settle(), func(done int) { r.progress("settling accounts", done, settlements) })
 	for i := range count {
-		blocks = append(blocks, line.Next(chaintest.Spec{Miner: crowd.Account(0), Transfers: crowd.Transfers(chaintest.PerBlock, line.Height())}))
-		r.progress("making full blocks", i+1, count)
+		r.progress("making full blocks", i, count)
+		blocks = append(blocks, crowd.Next())
 	}
-	return crowd.Rules, blocks
+	return dir, crowd.Rules, blocks, err
 }
 
 func devTransfer(sender, recipient string, height uint32, i int) types.Transfer {
@@ -139,24 +152,24 @@ func (r *run) export(dir string) (file string, err error) {
 }
 
 // importFile adds the blocks of a file to a new chain and returns how long that
-// took, and how much processor time.
-func (r *run) importFile(file string) (elapsed, cpu time.Duration, err error) {
+// took.
+func (r *run) importFile(file string) (elapsed time.Duration, err error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	defer f.Close()
 	blocks, err := archive.NewReader(f)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	dir := filepath.Join(r.dir, "imported")
 	defer os.RemoveAll(dir)
 	err = withChain(dir, blocks.Rules(), func(_ *store.Store, m *chain.Manager) error {
-		start, before := time.Now(), processorTime()
+		start := time.Now()
 		_, err := archive.Import(r.ctx, m, blocks, nil)
-		elapsed, cpu = time.Since(start), processorTime()-before
+		elapsed = time.Since(start)
 		return err
 	})
-	return elapsed, cpu, err
+	return elapsed, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -27,8 +26,11 @@ func (r *run) live() error {
 	if err != nil {
 		return err
 	}
-	rules, blocks := r.crowdBlocks(r.liveBlocks)
-	return withChain(filepath.Join(r.dir, "live"), rules, func(s *store.Store, m *chain.Manager) error {
+	dir, rules, blocks, err := r.crowd("live", r.liveBlocks)
+	if err != nil {
+		return err
+	}
+	return withChain(dir, rules, func(s *store.Store, m *chain.Manager) error {
 		address, stop, err := serve(s, m)
 		if err != nil {
 			return err

@@ -90,7 +90,7 @@ type signatureRates struct{ rules, library float64 }
 // them.
 func (r *run) measureSignatures() (signatureRates, error) {
 	crowd := chaintest.NewCrowd(1024)
-	batch := crowd.Transfers(1024, 0)
+	batch := crowd.Next().Transfers[:1024]
 	var failed atomic.Bool
 	rules, library := r.beside("signatures", runtime.GOMAXPROCS(0), func() int {
 		if crowd.Rules.VerifySignatures(batch, nil) != nil {

@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"time"
 
+	"cairn/chain"
 	"cairn/chain/chaintest"
+	"cairn/store"
 )
 
 func count(n int, what string) string {
@@ -20,22 +22,34 @@ func count(n int, what string) string {
 }
 
 // imports: full blocks of signed transfers, decoded, checked, applied, indexed and
-// on disk to stay. They were made and added once before, for the file.
+// on disk to stay, each time by a node that has just opened its chain.
 func (r *run) imports() error {
-	dir := filepath.Join(r.dir, "crowd")
-	rules, blocks := r.crowdBlocks(r.fullBlocks)
-	if err := Fill(r.ctx, dir, rules, slices.Values(blocks), func(int) {}); err != nil {
-		return err
-	}
-	blocks = nil // their memory is not the import's
-	file, err := r.export(dir)
+	dir, rules, blocks, err := r.crowd("crowd", r.repeats*r.fullBlocks)
 	if err != nil {
 		return err
 	}
+	var encodings [][]byte
+	for i, b := range blocks {
+		encodings = append(encodings, b.Encode())
+		blocks[i] = nil
+	}
+	runtime.GC() // of what made them
 	var cpu []time.Duration
-	elapsed, err := r.median("import", func() (time.Duration, error) {
-		elapsed, used, err := r.importFile(file)
-		cpu = append(cpu, used)
+	elapsed, err := r.median("import", func() (elapsed time.Duration, err error) {
+		err = withChain(dir, rules, func(_ *store.Store, m *chain.Manager) error {
+			start, before := time.Now(), processorTime()
+			err := add(r.ctx, m, func(yield func(chain.Incoming) bool) {
+				for _, e := range encodings[:r.fullBlocks] {
+					if !yield(chain.Incoming{Encoding: e}) {
+						return
+					}
+				}
+			})
+			elapsed = time.Since(start)
+			cpu = append(cpu, processorTime()-before)
+			return err
+		})
+		encodings = encodings[r.fullBlocks:]
 		return elapsed, err
 	})
 	if err != nil {
@@ -64,10 +78,7 @@ func (r *run) sync() error {
 	if err != nil {
 		return err
 	}
-	alone, err := r.median("import of the same", func() (time.Duration, error) {
-		elapsed, _, err := r.importFile(file)
-		return elapsed, err
-	})
+	alone, err := r.median("import of the same", func() (time.Duration, error) { return r.importFile(file) })
 	if err != nil {
 		return err
 	}
