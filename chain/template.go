@@ -21,12 +21,6 @@ const versionForm = 0x20000000
 //
 // consensus.ErrAccount and the like say that the recipient is none.
 func (m *Manager) Template(recipient types.Account, extra []byte) (*types.Block, error) {
-	if len(extra) > types.MaxExtra {
-		return nil, fmt.Errorf("%d bytes of the miner's own; the most is %d", len(extra), types.MaxExtra)
-	}
-	if err := m.rules.CheckAccount(recipient); err != nil {
-		return nil, err
-	}
 	if err := m.lockWriter(); err != nil {
 		return nil, err
 	}
@@ -34,30 +28,46 @@ func (m *Manager) Template(recipient types.Account, extra []byte) (*types.Block,
 	if err := m.repair(); err != nil {
 		return nil, err
 	}
-	tip := m.ledger.tip
+	w := &work{m: m, ledger: m.ledger} // nothing is written
+	block, err := w.template(recipient, extra)
+	m.ledger.tree = w.ledger.tree // what was read will be needed again when the block comes back
+	return block, err
+}
+
+// template makes a block for the ledger of a piece of work. The tree that it
+// leaves there is the same one, with what was read.
+func (w *work) template(recipient types.Account, extra []byte) (*types.Block, error) {
+	if len(extra) > types.MaxExtra {
+		return nil, fmt.Errorf("%d bytes of the miner's own; the most is %d", len(extra), types.MaxExtra)
+	}
+	rules, tip := w.m.rules, w.ledger.tip
+	if err := rules.CheckAccount(recipient); err != nil {
+		return nil, err
+	}
 	if tip.Height == math.MaxUint32 {
 		return nil, consensus.ErrHeightLimit
 	}
-	time := uint32(min(max(m.unixNow(), uint64(tip.Time)), math.MaxUint32))
+	time := uint32(min(max(w.m.unixNow(), uint64(tip.Time)), math.MaxUint32))
 	block := &types.Block{
 		Header: types.Header{
 			Version:  versionForm,
 			Previous: tip.Hash,
 			Time:     time,
-			Bits:     m.rules.AllowedBits(tip, time),
+			Bits:     rules.AllowedBits(tip, time),
 		},
 		Reward: types.Reward{Height: tip.Height + 1, Extra: extra, Recipient: recipient},
 	}
 	body := &consensus.Body{Block: block, Height: tip.Height + 1, IDs: []types.Hash{{}}}
-	if err := m.fill(body); err != nil {
+	if err := w.fill(body); err != nil {
 		return nil, err
 	}
-	return block, m.seal(body)
+	return block, w.seal(body)
 }
 
 // fill chooses transfers for a block by the rules that will be applied to it.
-func (m *Manager) fill(body *consensus.Body) error {
+func (w *work) fill(body *consensus.Body) error {
 	const largestCount = 5
+	m := w.m
 	block, reward := body.Block, m.rules.Subsidy(body.Height)
 	room := int(m.rules.MaxBlockSize) - types.HeaderSize - largestCount - block.Reward.Size()
 	balances := make(consensus.Balances)
@@ -71,7 +81,7 @@ func (m *Manager) fill(body *consensus.Body) error {
 		if failure != nil || err != nil {
 			return errUnfit
 		}
-		ok, err := m.fits(body.Height, t, balances)
+		ok, err := w.fits(body.Height, t, balances)
 		if err != nil {
 			failure = err
 		}
@@ -93,37 +103,38 @@ var errUnfit = errors.New("does not fit into this block")
 
 // fits tries a transfer on the balances of a block in the making. An error is
 // ours.
-func (m *Manager) fits(height uint32, t *types.Transfer, balances consensus.Balances) (bool, error) {
-	if m.rules.CheckTransfer(t, height) != nil {
+func (w *work) fits(height uint32, t *types.Transfer, balances consensus.Balances) (bool, error) {
+	rules := w.m.rules
+	if rules.CheckTransfer(t, height) != nil {
 		return false, nil
 	}
-	mined, err := m.isMined(t, height)
-	if err != nil || mined {
+	loc, used, err := w.saltLoc(keyOf(t))
+	if err != nil || used && consensus.CheckReplay(t, rules.TxLifetime, height, loc.Height) != nil {
 		return false, err
 	}
-	if err := m.ledger.supply(balances, t); err != nil {
+	if err := w.ledger.supply(balances, t); err != nil {
 		return false, err
 	}
-	return m.rules.ApplyTransfer(balances, t) == nil, nil
+	return rules.ApplyTransfer(balances, t) == nil, nil
 }
 
 // seal computes what a block in the making commits to.
-func (m *Manager) seal(body *consensus.Body) error {
+func (w *work) seal(body *consensus.Body) error {
 	block := body.Block
 	body.Layout = consensus.LayOut(block)
-	tree, balances, err := body.Balances(m.ledger.tree)
+	tree, balances, err := body.Balances(w.ledger.tree)
 	if err != nil {
 		return err
 	}
-	m.ledger.tree = tree // what was read will be needed again when the block comes back
-	changes, err := m.rules.ApplyBody(balances, body)
+	w.ledger.tree = tree
+	changes, err := w.m.rules.ApplyBody(balances, body)
 	if err != nil {
 		return fmt.Errorf("a block made here breaks a rule: %w", err)
 	}
 	if tree, err = tree.Update(consensus.LeavesAfter(changes)); err != nil {
 		return err
 	}
-	block.Reward.Commitment = consensus.Commitment(tree.Root(), m.ledger.history.Root())
+	block.Reward.Commitment = consensus.Commitment(tree.Root(), w.ledger.history.Root())
 	body.IDs[0] = block.Reward.ID()
 	block.Header.MerkleRoot, _ = types.MerkleRoot(body.IDs)
 	return nil

@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"cairn/chain"
@@ -37,6 +39,8 @@ const (
 	chunk = 4096
 	// extraSize is the length of the random bytes in the reward.
 	extraSize = 8
+	// maxAtOnce is for how many callers blocks are made in one go.
+	maxAtOnce = 64
 	// notYet is the pause after a block whose time the chain's clock refused.
 	notYet = time.Second
 )
@@ -53,8 +57,20 @@ type Miner struct {
 	chain     *chain.Manager
 	recipient types.Account
 	log       *slog.Logger
-	turn      chan struct{} // holds a token while a call of MineOne has its turn
 	age       time.Duration // the most that a template may have
+
+	mu      sync.Mutex
+	waiting []*request // callers of MineOne, in the order in which they came
+	busy    bool       // one of them is at work, or has been told to
+}
+
+// request is a call of MineOne.
+type request struct {
+	ctx   context.Context
+	turn  chan bool // true: work for those who wait; false: there is an answer
+	block *types.Block
+	state consensus.State
+	err   error
 }
 
 // New returns a Miner. It does nothing until asked.
@@ -62,25 +78,143 @@ func New(cfg Config) *Miner {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Miner{
-		chain: cfg.Chain, recipient: cfg.Recipient, log: cfg.Log,
-		turn: make(chan struct{}, 1), age: templateAge,
-	}
+	return &Miner{chain: cfg.Chain, recipient: cfg.Recipient, log: cfg.Log, age: templateAge}
 }
 
 // MineOne finds one block and returns it with its state. By then the block is
 // durable and on the best chain: one that another block beat to it is not
 // answered, and the search goes on. Calls take turns, in the order in which they
-// came. It ends with ctx's error when ctx does, and with ErrNoRecipient at once
-// where no account for the reward was given.
+// came; blocks that are found at once are made for several of them in one go. It
+// ends with ctx's error when ctx does, and with ErrNoRecipient at once where no
+// account for the reward was given.
 func (m *Miner) MineOne(ctx context.Context) (*types.Block, consensus.State, error) {
+	if m.recipient == "" {
+		return nil, consensus.State{}, ErrNoRecipient
+	}
+	r := &request{ctx: ctx, turn: make(chan bool, 1)}
+	m.mu.Lock()
+	m.waiting = append(m.waiting, r)
+	if !m.busy {
+		m.next()
+	}
+	m.mu.Unlock()
 	select {
-	case m.turn <- struct{}{}: // waiting senders are served first come, first served
-		defer func() { <-m.turn }()
+	case work := <-r.turn:
+		if work {
+			m.work(r)
+		}
+		return r.block, r.state, r.err
 	case <-ctx.Done():
+		m.leave(r)
 		return nil, consensus.State{}, ctx.Err()
 	}
-	return m.mine(ctx)
+}
+
+// leave takes a caller that waits no longer out of the queue. One that has been
+// told to work still does, since others depend on it.
+func (m *Miner) leave(r *request) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := slices.Index(m.waiting, r); i >= 0 {
+		m.waiting = slices.Delete(m.waiting, i, i+1)
+		return
+	}
+	go func() {
+		if <-r.turn {
+			m.work(r)
+		}
+	}()
+}
+
+// next gives its turn to the first that waits. The lock is held.
+func (m *Miner) next() {
+	if m.busy = len(m.waiting) > 0; m.busy {
+		m.take(1)[0].turn <- true
+	}
+}
+
+// take takes the first n that wait, or all, out of the queue. The lock is held.
+func (m *Miner) take(n int) []*request {
+	n = min(n, len(m.waiting))
+	taken := slices.Clone(m.waiting[:n])
+	m.waiting = slices.Delete(m.waiting, 0, n)
+	return taken
+}
+
+// work makes blocks for first, whose turn it is, and others who wait, as far as
+// they are found at once, and otherwise searches for one for first.
+func (m *Miner) work(first *request) {
+	m.mu.Lock()
+	round := append([]*request{first}, m.take(maxAtOnce-1)...)
+	m.mu.Unlock()
+	served := m.mineAtOnce(round)
+	alone := served == 0
+	if alone {
+		served = 1
+	}
+	m.mu.Lock()
+	m.waiting = slices.Insert(m.waiting, 0, present(round[served:])...)
+	m.mu.Unlock()
+	if alone {
+		first.block, first.state, first.err = m.mine(first.ctx)
+	}
+	m.mu.Lock()
+	m.next()
+	m.mu.Unlock()
+	for _, r := range round[1:served] {
+		r.turn <- false
+	}
+}
+
+// present leaves out callers that have left.
+func present(callers []*request) (rest []*request) {
+	for _, r := range callers {
+		if r.err = r.ctx.Err(); r.err != nil {
+			r.turn <- false
+			continue
+		}
+		rest = append(rest, r)
+	}
+	return rest
+}
+
+// mineAtOnce makes a block for each of a round whose nonce is among the first few,
+// all in one commit, until one is not, or its client has left. It returns how many
+// have an answer.
+func (m *Miner) mineAtOnce(round []*request) (served int) {
+	extras := make([][]byte, len(round))
+	for i := range extras {
+		extras[i] = newExtra()
+	}
+	searched := 0
+	mined, err := m.chain.Extend(m.recipient, extras, func(block *types.Block) bool {
+		r := round[searched]
+		searched++
+		if r.ctx.Err() != nil {
+			return false
+		}
+		target, err := consensus.CompactToTarget(block.Header.Bits)
+		if err != nil {
+			return false
+		}
+		header := block.Header.Encode()
+		nonce, found := sha256d.Search(&header, target, 0, chunk)
+		block.Header.Nonce = nonce
+		return found
+	})
+	if err != nil {
+		m.log.Debug("Blocks could not be made together", "error", err) // what is wrong shows when one is made alone
+	}
+	for i, b := range mined {
+		round[i].block, round[i].state = b.Block, b.State
+	}
+	return len(mined)
+}
+
+func newExtra() []byte {
+	extra := make([]byte, extraSize)
+	rand.Read(extra) // never fails
+	return extra
 }
 
 // Run mines one block after another on one thread until ctx ends, and returns
@@ -160,9 +294,7 @@ func (m *Miner) search(ctx context.Context) (*types.Block, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	extra := make([]byte, extraSize)
-	rand.Read(extra) // never fails
-	block, err := m.chain.Template(m.recipient, extra)
+	block, err := m.chain.Template(m.recipient, newExtra())
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,8 @@ func TestSearchEndsWithItsClient(t *testing.T) {
 	// Whoever waits for a turn may leave too, and holds nobody up.
 	waiting, leaveQueue := context.WithCancel(t.Context())
 	leaveQueue()
-	for len(m.turn) == 0 {
+	busy := func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.busy }
+	for !busy() {
 		time.Sleep(time.Millisecond)
 	}
 	if _, _, err := m.MineOne(waiting); !errors.Is(err, context.Canceled) {
