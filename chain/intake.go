@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"cairn/consensus"
 	"cairn/mempool"
@@ -119,8 +120,10 @@ func (in *intake) work(m *Manager) {
 func (m *Manager) admit(round []*submission) {
 	open := m.checkSignatures(round)
 	for len(open) > 0 && !m.offer(open) {
-		// The tip moved while we looked. It cannot do so for ever: every move is
-		// a commit, and looking takes less.
+		// The tip moved while we looked, or is about to: a commit is in new views a
+		// moment before it is on disk. It cannot do so for ever: every move is a
+		// commit, and looking takes less.
+		time.Sleep(50 * time.Microsecond)
 	}
 	m.record(round)
 }
@@ -164,8 +167,14 @@ func (m *Manager) offer(open []*submission) bool {
 		return false
 	}
 	for i, s := range open {
-		if !settled[i] && s.err == nil {
+		switch {
+		case s.err != nil:
+		case !settled[i]:
 			m.enter(s, balance)
+		default: // see noteAnswers
+			if e, pooled := m.pool.Get(s.receipt.ID); pooled {
+				s.receipt.NextHeight = e.Answered
+			}
 		}
 	}
 	return true

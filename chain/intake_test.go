@@ -9,7 +9,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"cairn/chain"
+	"cairn/chain/chaintest"
 	"cairn/store"
+	"cairn/types"
 )
 
 // stuckDisk makes the fixture's disk sync nothing from hold to release.
@@ -101,4 +104,59 @@ func TestCallersThatLeave(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A transfer that comes while its block is on the way to the disk gets its first
+// answer for good, though the block was applied without knowing of it.
+//
+//	genesis ── a1 ── a2 ── a3{p}
+func TestFirstAnswerWhileTheBlockIsRecorded(t *testing.T) {
+	f, disk := newStuckFixture(t)
+	p := pay("x", "y", 1, 1)
+	f.Add("a1", chaintest.Genesis, chaintest.Spec{})
+	f.Add("a2", "a1", chaintest.Spec{})
+	f.Add("a3", "a2", chaintest.Spec{Transfers: []types.Transfer{p}})
+	before, err := f.Snapshot() // what the pool will go by
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk.hold()
+	added := make(chan error, 1)
+	go func() { added <- f.add("a1", "a2", "a3") }()
+	for tip := before.Tip.Hash; tip != f.Hash("a3"); {
+		time.Sleep(time.Millisecond)
+		if tip, err = f.store.Tip(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer := make(chan chain.Receipt, 1)
+	go func() {
+		receipt, err := f.AddTransfer(context.Background(), p)
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- receipt
+	}()
+	for f.Pool().Transfers == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	disk.release()
+	if err := errors.Join(<-added, before.Close()); err != nil {
+		t.Fatal(err)
+	}
+	first := <-answer
+	if first.NextHeight != 1 {
+		t.Errorf("the first answer is %d, want 1", first.NextHeight)
+	}
+	again := func() {
+		t.Helper()
+		if second, err := f.AddTransfer(t.Context(), p); err != nil || second != first {
+			t.Errorf("the second answer is %v, %v, not %v", second, err, first)
+		}
+	}
+	again()
+	f.wantTip("a3")
+	f.wantPending()
+	f.restart()
+	again()
 }

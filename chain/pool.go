@@ -80,17 +80,44 @@ func (m *Manager) publish(w *work) {
 // dropMined takes transfers out of the pool that a block took in while they
 // were on their way into it.
 func (m *Manager) dropMined(arrivals []mempool.Entry, height uint32) {
+	var mined []mempool.Entry
 	for _, e := range arrivals {
-		mined, err := m.isMined(e.Transfer, height)
-		if err != nil || !mined {
-			continue // an error of the disk will show where it matters
-		}
-		m.mu.Lock()
+		if held, err := m.isMined(e.Transfer, height); err == nil && held {
+			mined = append(mined, e)
+		} // an error of the disk will show where it matters
+	}
+	if m.noteAnswers(mined) != nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range mined {
 		if _, pooled := m.pool.Remove(e.ID); pooled {
 			m.discard(e)
 		}
-		m.mu.Unlock()
 	}
+}
+
+// noteAnswers enters the first answers to pending transfers into the index, where
+// the blocks that hold them were applied before they were pending. They stay in
+// the pool until then, for whoever asks again.
+func (m *Manager) noteAnswers(mined []mempool.Entry) error {
+	batch := m.store.NewBatch()
+	defer batch.Close()
+	for _, e := range mined {
+		record, found, err := m.store.TransferLoc(e.ID)
+		if err != nil {
+			return err
+		}
+		if found && record.Answered == 0 {
+			record.Answered = e.Answered
+			batch.PutTransfer(e.ID, record)
+		}
+	}
+	if len(mined) == 0 {
+		return nil
+	}
+	return batch.Commit()
 }
 
 // discard has the records of transfers that left the pool deleted with the next
@@ -193,15 +220,17 @@ func (m *Manager) poolRecords(records []store.PendingRecord) error {
 func (m *Manager) prunePending() error {
 	next := m.tip.Height + 1
 	m.discard(m.pool.Expire(next)...)
+	var mined []mempool.Entry
 	for e := range m.pool.Snapshot().Best() {
-		mined, err := m.isMined(e.Transfer, next)
+		held, err := m.isMined(e.Transfer, next)
 		if err != nil {
 			return err
 		}
-		if mined {
+		if held {
 			m.pool.Remove(e.ID)
-			m.discard(*e)
+			mined = append(mined, *e)
 		}
 	}
-	return nil
+	m.discard(mined...)
+	return m.noteAnswers(mined)
 }
