@@ -6,10 +6,10 @@ import (
 	"cairn/types"
 )
 
-// Bounds of the work that one selection may cause beyond one attempt for each
-// transfer.
+// Bounds of the work that one selection may cause beyond what it chooses.
 const (
 	maxRetries = 10_000 // of transfers that failed at first
+	maxFailed  = 20_000 // that failed at first
 	maxMisfits = 1_000  // in a row that are too large for the room left
 )
 
@@ -45,9 +45,9 @@ func (s Snapshot) Select(maxBytes int, try func(*Entry) error) []*Entry {
 		room: maxBytes, try: try, retries: maxRetries,
 		waiting: make(map[types.Account][]*Entry), taken: make(map[*Entry]bool),
 	}
-	misfits := 0
+	misfits, failed := 0, 0
 	for e := range s.Best() {
-		if sel.room < types.MinTransferSize || misfits == maxMisfits {
+		if sel.room < types.MinTransferSize || misfits == maxMisfits || failed == maxFailed {
 			break
 		}
 		if e.Size > sel.room {
@@ -59,6 +59,7 @@ func (s Snapshot) Select(maxBytes int, try func(*Entry) error) []*Entry {
 			sel.retry(e.Transfer.Recipient)
 		} else {
 			sel.wait(e)
+			failed++
 		}
 	}
 	return sel.chosen

@@ -196,3 +196,18 @@ func TestSelectIsValidAndComplete(t *testing.T) {
 		}
 	})
 }
+
+// However many cannot be paid for, a selection ends.
+func TestSelectGivesUp(t *testing.T) {
+	p := New(testRules(t), Limits{})
+	for i := range uint64(maxFailed + 5) {
+		if _, _, err := p.Restore(pay(i, i, "poor", "b", 1, 5), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tried := 0
+	chosen := p.Snapshot().Select(1_000_000, func(*Entry) error { tried++; return errors.New("cannot pay") })
+	if len(chosen) > 0 || tried != maxFailed {
+		t.Errorf("%d chosen after %d attempts; want none after %d", len(chosen), tried, maxFailed)
+	}
+}
