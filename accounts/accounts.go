@@ -51,6 +51,31 @@ type Reader interface {
 	Leaves(prefix Key, bits int) ([]Leaf, error)
 }
 
+// Sessions is a Reader that reads many leaves in ascending order more cheaply in a
+// session.
+type Sessions interface {
+	Reader
+	Session() Session
+}
+
+// Session is a Reader for one goroutine, to be closed after use. Others can begin
+// one of their own.
+type Session interface {
+	Sessions
+	Close() error
+}
+
+// session returns the tree on a reader for one goroutine that reads much, and what
+// ends that; its error is one of reading.
+func (t Tree) session() (Tree, func() error) {
+	if s, ok := t.reader.(Sessions); ok {
+		session := s.Session()
+		t.reader = session
+		return t, session.Close
+	}
+	return t, func() error { return nil }
+}
+
 // Tree is the map at one moment. It is a small immutable value: Update, Load and
 // Trim return another one, which shares what is the same. All methods may be called
 // from any number of goroutines at once, on one tree or on several of one

@@ -10,12 +10,19 @@ func (t Tree) Load(want []Leaf) (Tree, error) {
 	if !ascending(want) {
 		return Tree{}, errors.New("the accounts to load do not ascend by key")
 	}
-	root, err := t.load(&t.root, 0, want)
+	root, err := t.loadAlone(&t.root, 0, want)
 	if err != nil {
 		return Tree{}, err
 	}
 	t.root = *root
 	return t, nil
+}
+
+// loadAlone is load in a goroutine of its own.
+func (t *Tree) loadAlone(s *subtree, depth int, want []Leaf) (*subtree, error) {
+	reading, end := t.session()
+	s, err := reading.load(s, depth, want)
+	return s, errors.Join(err, end())
 }
 
 // load fills in the balances of want, all below the subtree s at a depth. It
@@ -65,7 +72,7 @@ func (t *Tree) loadHalves(halves *[2]subtree, depth int, want []Leaf) (left, rig
 // loadBoth loads from the two halves at the same time.
 func (t *Tree) loadBoth(halves *[2]subtree, depth int, fromLeft, fromRight []Leaf) (left, right *subtree, err error) {
 	err = together(
-		func() (err error) { left, err = t.load(&halves[0], depth+1, fromLeft); return err },
-		func() (err error) { right, err = t.load(&halves[1], depth+1, fromRight); return err })
+		func() (err error) { left, err = t.loadAlone(&halves[0], depth+1, fromLeft); return err },
+		func() (err error) { right, err = t.loadAlone(&halves[1], depth+1, fromRight); return err })
 	return left, right, err
 }

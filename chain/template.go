@@ -28,7 +28,8 @@ func (m *Manager) Template(recipient types.Account, extra []byte) (*types.Block,
 	if err := m.repair(); err != nil {
 		return nil, err
 	}
-	w := &work{m: m, ledger: m.ledger} // nothing is written
+	w := &work{m: m, ledger: m.ledger, stored: m.store.Seeker()} // nothing is written
+	defer w.stored.Close()
 	block, err := w.template(recipient, extra)
 	m.ledger.tree = w.ledger.tree // what was read will be needed again when the block comes back
 	return block, err

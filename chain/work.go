@@ -20,6 +20,7 @@ type work struct {
 	m      *Manager
 	ledger ledger
 	batch  *store.Batch
+	stored *store.Seeker // in what is committed
 	goal   types.Hash // where this is to end
 	undone bool       // blocks were taken off: readers see nothing before the end
 
@@ -70,6 +71,7 @@ func (m *Manager) newWork() *work {
 		m:       m,
 		ledger:  m.ledger,
 		batch:   m.store.NewBatch(),
+		stored:  m.store.Seeker(),
 		undone:  m.midway,
 		salts:   make(map[saltKey]*store.Loc),
 		effects: newEffects(),
@@ -82,6 +84,7 @@ func (m *Manager) newWork() *work {
 
 // endWork drops what has not been committed.
 func (m *Manager) endWork(w *work) {
+	_ = w.stored.Close() // an error of reading, which the store has noted
 	w.batch.Close()
 	m.mu.Lock()
 	m.arrivals = nil
@@ -163,6 +166,8 @@ func (w *work) commit(publish bool) error {
 	w.batch.Close()
 	w.batch = m.store.NewBatch()
 	clear(w.salts)
+	_ = w.stored.Close()
+	w.stored = m.store.Seeker()
 	return nil
 }
 
@@ -240,7 +245,7 @@ func (w *work) saltLoc(k saltKey) (store.Loc, bool, error) {
 		}
 		return *loc, true, nil
 	}
-	return w.m.store.SaltLoc(k.sender, k.salt)
+	return w.stored.SaltLoc(k.sender, k.salt)
 }
 
 // supply adds the balances of a transfer's accounts to b, where it lacks them.

@@ -107,13 +107,7 @@ func (v *View) HistoryNode(level uint8, index uint32) ([32]byte, error) {
 // Leaves returns, ascending, the leaves of all accounts whose key begins with
 // the first bits bits of prefix: it makes a View an accounts.Reader.
 func (v *View) Leaves(prefix accounts.Key, bits int) ([]accounts.Leaf, error) {
-	last := prefix
-	for i := bits; i < 8*len(prefix); i++ {
-		prefix[i/8] &^= 0x80 >> (i % 8)
-		last[i/8] |= 0x80 >> (i % 8)
-	}
-	lower := accountKey(newKey(), prefix)
-	upper := append(accountKey(newKey(), last), 0) // the next key after the last
+	lower, upper := leafRange(newKey(), prefix, bits)
 	var leaves []accounts.Leaf
 	for r, err := range v.scan(lower, upper) {
 		if err != nil {
@@ -126,6 +120,17 @@ func (v *View) Leaves(prefix accounts.Key, bits int) ([]accounts.Leaf, error) {
 		leaves = append(leaves, leaf)
 	}
 	return leaves, nil
+}
+
+// leafRange returns, the first in b, between which keys the leaves are that begin
+// with the first bits bits of prefix; the second is not one of them.
+func leafRange(b []byte, prefix accounts.Key, bits int) (lower, upper []byte) {
+	last := prefix
+	for i := bits; i < 8*len(prefix); i++ {
+		prefix[i/8] &^= 0x80 >> (i % 8)
+		last[i/8] |= 0x80 >> (i % 8)
+	}
+	return accountKey(b, prefix), append(accountKey(newKey(), last), 0)
 }
 
 // AllLeaves goes through the leaves of all accounts, ascending by key; only one
