@@ -68,10 +68,18 @@ func (d *decoder) u64() uint64 {
 	return 0
 }
 
-func (d *decoder) str() string { return d.string(int(d.u8())) }
+func (d *decoder) str() string {
+	if len(d.b) == 0 || len(d.b) <= int(d.b[0]) {
+		return d.string(int(d.u8())) // which fails
+	}
+	p := d.b[1 : 1+int(d.b[0])]
+	d.b = d.b[1+len(p):]
+	return d.asString(p)
+}
 
-func (d *decoder) string(n int) string {
-	p := d.take(n)
+func (d *decoder) string(n int) string { return d.asString(d.take(n)) }
+
+func (d *decoder) asString(p []byte) string {
 	if d.borrow {
 		return unsafe.String(unsafe.SliceData(p), len(p))
 	}

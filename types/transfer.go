@@ -78,10 +78,12 @@ func (d *decoder) transfer(t *Transfer) {
 	}
 	t.Sender = Account(d.str())
 	t.Recipient = Account(d.str())
-	t.Amount = d.u64()
-	t.Fee = d.u64()
-	t.Expiry = d.u32()
-	t.Salt = d.u64()
+	if fixed := d.take(8 + 8 + 4 + 8); fixed != nil {
+		t.Amount = binary.LittleEndian.Uint64(fixed)
+		t.Fee = binary.LittleEndian.Uint64(fixed[8:])
+		t.Expiry = binary.LittleEndian.Uint32(fixed[16:])
+		t.Salt = binary.LittleEndian.Uint64(fixed[20:])
+	}
 	t.Memo = d.str()
 	copy(t.Signature[:], d.take(SignatureSize))
 }
