@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"cairn/chain"
 	"cairn/consensus"
 )
 
@@ -91,6 +92,7 @@ var (
 	poolDesc       = describe("pool_transfers", "Transfers that wait for a block.")
 	poolBytesDesc  = describe("pool_bytes", "Memory that the waiting transfers occupy, estimated.")
 	neighboursDesc = describe("neighbours", "Registered neighbours.")
+	partsDesc      = prometheus.NewDesc("cairn_add_seconds_total", "What each part of adding blocks has taken, summed over cores.", []string{"part"}, nil)
 )
 
 func describe(name, help string) *prometheus.Desc {
@@ -99,7 +101,7 @@ func describe(name, help string) *prometheus.Desc {
 
 // Describe sends what Collect may send.
 func (c chainCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{heightDesc, workDesc, tipTimeDesc, poolDesc, poolBytesDesc, neighboursDesc} {
+	for _, d := range []*prometheus.Desc{heightDesc, workDesc, tipTimeDesc, poolDesc, poolBytesDesc, neighboursDesc, partsDesc} {
 		ch <- d
 	}
 }
@@ -116,6 +118,9 @@ func (c chainCollector) Collect(ch chan<- prometheus.Metric) {
 		neighboursDesc: float64(len(c.s.syncer.Neighbours())),
 	} {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	}
+	for _, p := range chain.Parts() {
+		ch <- prometheus.MustNewConstMetric(partsDesc, prometheus.CounterValue, c.s.chain.Spent(p).Seconds(), p.String())
 	}
 }
 

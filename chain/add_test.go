@@ -154,3 +154,7 @@ func TestBadSignatureAmongSmallBlocks(t *testing.T) {
 	f.mustAdd(names...)
 	f.wantTip("s99")
 }
+
+func accountOf(key ed25519.PrivateKey) types.Account {
+	return types.Account(key.Public().(ed25519.PublicKey))
+}

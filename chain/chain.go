@@ -84,6 +84,7 @@ type Manager struct {
 
 	cores chan struct{} // a token for each core that checks blocks
 	runs  atomic.Uint64 // counts the runs of blocks that came to be added
+	times times
 }
 
 // ledger is the state that blocks apply to, as a value: a copy is a snapshot.

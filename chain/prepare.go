@@ -134,14 +134,17 @@ func (p *pipeline) check(ctx context.Context, g *group) {
 	m := p.manager
 	var open []*candidate // whose signatures are to be verified
 	err := m.onCore(ctx, func() error {
+		lap := m.times.lap()
 		for _, c := range g.candidates {
 			if c.err = m.checkBody(c); c.err == nil && !c.known {
 				open = append(open, c)
 			}
 		}
+		lap(Bodies)
 		if len(open) > 1 {
 			m.verifyTogether(open)
 			open = nil
+			lap(Signatures)
 		}
 		return nil
 	})
@@ -216,6 +219,8 @@ func (m *Manager) verifyAlone(ctx context.Context, c *candidate) error {
 		to := min(from+chunk, len(transfers))
 		group.Go(func() error {
 			return m.onCore(ctx, func() error {
+				lap := m.times.lap()
+				defer func() { lap(Signatures) }()
 				known := func(i int) bool { return i < from || i >= to || verified != nil && verified[i] }
 				if err := m.rules.VerifySignatures(transfers, known); err != nil {
 					return blockError(c.state, err)

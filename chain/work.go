@@ -21,12 +21,11 @@ type work struct {
 	ledger ledger
 	batch  *store.Batch
 	stored *store.Seeker // in what is committed
-	goal   types.Hash // where this is to end
-	undone bool       // blocks were taken off: readers see nothing before the end
+	goal   types.Hash    // where this is to end
+	undone bool          // blocks were taken off: readers see nothing before the end
 
-	// salts overlays the salt index with what the batch has not committed yet;
-	// nil marks an entry that it deletes.
-	salts   map[saltKey]*store.Loc
+	// salts overlays the salt index with what the batch has not committed yet.
+	salts   map[saltKey]savedSalt
 	nextSeq uint64 // of the first transfer of the next block that is undone
 	effects
 }
@@ -53,6 +52,12 @@ type saltKey struct {
 	salt   uint64
 }
 
+// savedSalt is what the index says of a salt, or that it is deleted from there.
+type savedSalt struct {
+	loc     store.Loc
+	deleted bool
+}
+
 func keyOf(t *types.Transfer) saltKey { return saltKey{t.Sender, t.Salt} }
 
 // committed is called after each commit of a change of the best chain. Tests
@@ -73,7 +78,7 @@ func (m *Manager) newWork() *work {
 		batch:   m.store.NewBatch(),
 		stored:  m.store.Seeker(),
 		undone:  m.midway,
-		salts:   make(map[saltKey]*store.Loc),
+		salts:   make(map[saltKey]savedSalt),
 		effects: newEffects(),
 	}
 	if m.midway && m.unseen.returned != nil {
@@ -115,10 +120,12 @@ func (w *work) undoTo(fork consensus.State) error {
 // advance applies the next block, whose body p has checked. The errors are those
 // of apply, and of boundary.
 func (w *work) advance(c *candidate, p *pipeline) error {
+	lap := w.m.times.lap()
 	body, err := p.take(c)
 	if err != nil {
 		return err
 	}
+	lap(Waiting)
 	if err := w.apply(c, body); err != nil {
 		return err
 	}
@@ -153,9 +160,11 @@ func (w *work) commit(publish bool) error {
 	}
 	m.deleteStale(w.batch)
 	w.batch.PutTip(w.ledger.tip.Hash)
+	lap := m.times.lap()
 	if err := w.batch.Commit(); err != nil {
 		return err
 	}
+	lap(Commit)
 	w.ledger.tree = w.ledger.tree.Trim(m.treeLeaves)
 	m.ledger, m.midway, m.unseen = w.ledger, !publish, w.effects
 	if publish {
@@ -175,25 +184,29 @@ func (w *work) commit(publish bool) error {
 // then nothing has changed. Any other error is ours, and the work is to be
 // dropped.
 func (w *work) apply(c *candidate, body *consensus.Body) error {
-	state := c.state
+	state, lap := c.state, w.m.times.lap()
 	overwritten, err := w.checkSalts(state, body)
 	if err != nil {
 		return err
 	}
+	lap(Salts)
 	tree, balances, err := body.Balances(w.ledger.tree)
 	if err != nil {
 		return err
 	}
+	lap(Balances)
 	changes, err := w.m.rules.ApplyBody(balances, body)
 	if err != nil {
 		return blockError(state, err)
 	}
+	lap(Transfers)
 	if tree, err = tree.Update(consensus.LeavesAfter(changes)); err != nil {
 		return err
 	}
 	if err := w.m.rules.CheckCommitment(body, tree.Root(), w.ledger.history.Root()); err != nil {
 		return blockError(state, err)
 	}
+	lap(Tree)
 
 	w.indexTransfers(body)
 	if !c.known {
@@ -214,6 +227,7 @@ func (w *work) apply(c *candidate, body *consensus.Body) error {
 		w.batch.PutHistoryNode(n)
 	}
 	w.ledger = ledger{state, tree, past}
+	lap(Index)
 	return nil
 }
 
@@ -239,11 +253,8 @@ func (w *work) checkSalts(s consensus.State, body *consensus.Body) (overwritten 
 }
 
 func (w *work) saltLoc(k saltKey) (store.Loc, bool, error) {
-	if loc, ok := w.salts[k]; ok {
-		if loc == nil {
-			return store.Loc{}, false, nil
-		}
-		return *loc, true, nil
+	if salt, ok := w.salts[k]; ok {
+		return salt.loc, !salt.deleted, nil
 	}
 	return w.stored.SaltLoc(k.sender, k.salt)
 }
@@ -283,7 +294,7 @@ func (w *work) indexTransfers(body *consensus.Body) {
 			w.mined = append(w.mined, e.ID)
 		}
 		delete(w.returned, key)
-		w.salts[key] = &record.Loc
+		w.salts[key] = savedSalt{loc: record.Loc}
 		w.batch.PutSalt(t.Sender, t.Salt, record.Loc)
 		w.batch.PutTransfer(id, record)
 	}
@@ -334,7 +345,7 @@ func (w *work) undo() error {
 		return err
 	}
 	for _, s := range undo.Salts {
-		w.salts[saltKey{s.Sender, s.Salt}] = &s.Loc
+		w.salts[saltKey{s.Sender, s.Salt}] = savedSalt{loc: s.Loc}
 		w.batch.PutSalt(s.Sender, s.Salt, s.Loc)
 	}
 	for _, change := range undo.Changes {
@@ -362,7 +373,7 @@ func (w *work) returnTransfers(block *types.Block) error {
 		if record.Answered == 0 { // it came with a block: see Receipt
 			record.Answered = record.Height
 		}
-		w.salts[key] = nil
+		w.salts[key] = savedSalt{deleted: true}
 		w.batch.DeleteSalt(t.Sender, t.Salt)
 		w.batch.DeleteTransfer(id)
 		if len(w.returned) >= w.m.maxPool {
