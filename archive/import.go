@@ -12,7 +12,7 @@ import (
 // What is handed to the chain at a time: enough for it to check many blocks in
 // parallel, and little enough to hold twice.
 const (
-	runBytes  = 16 << 20
+	runBytes  = 8 << 20
 	runBlocks = 4096
 )
 

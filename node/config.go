@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"cairn/mempool"
+	"cairn/store"
 )
 
 // Config is everything that an operator can choose. The zero value is not
@@ -62,7 +63,9 @@ type Config struct {
 	// transfers, 256 MiB.
 	Pool mempool.Limits
 
-	// CacheBytes is the memory for the database's block cache. Default: 64 MiB.
+	// CacheBytes is the memory for what was read from the database: three fifths
+	// for accounts, the rest for blocks of its tables. Default: 160 MiB, enough for
+	// 400,000 accounts.
 	CacheBytes int64
 
 	// Version is what the node says it is, on /readyz and in metrics.
@@ -80,10 +83,21 @@ func Default() Config {
 		Port:           5000,
 		MaxConnections: 1024,
 		Pool:           mempool.Limits{Transfers: 500_000, Bytes: 256 << 20},
-		CacheBytes:     64 << 20,
+		CacheBytes:     160 << 20,
 		Version:        "devel",
 		Log:            slog.New(slog.DiscardHandler),
 	}
+}
+
+// StoreOptions says how the data is opened.
+func (c *Config) StoreOptions() store.Options {
+	return store.Options{CacheBytes: c.CacheBytes * 2 / 5, Log: c.Log}
+}
+
+// TreeLeaves is how many accounts are kept in memory.
+func (c *Config) TreeLeaves() int {
+	const leaf = 252 // bytes that an account takes there
+	return int(c.CacheBytes * 3 / 5 / leaf)
 }
 
 // check refuses what would not work, before anything is opened.

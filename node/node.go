@@ -87,11 +87,13 @@ func (n *Node) open() error {
 		cfg.Port = tcp.AddrPort().Port()
 	}
 	var err error
-	n.store, err = openStore(cfg, store.Options{CacheBytes: cfg.CacheBytes, Log: cfg.Log, Fatal: n.stopForStorage})
+	options := cfg.StoreOptions()
+	options.Fatal = n.stopForStorage
+	n.store, err = openStore(cfg, options)
 	if err != nil {
 		return err
 	}
-	n.chain, err = chain.New(chain.Config{Store: n.store, Log: cfg.Log, Pool: cfg.Pool})
+	n.chain, err = chain.New(chain.Config{Store: n.store, Log: cfg.Log, Pool: cfg.Pool, TreeLeaves: cfg.TreeLeaves()})
 	if err != nil {
 		return err
 	}

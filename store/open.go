@@ -83,17 +83,18 @@ func (b *Batch) putGenesis(rules *consensus.Rules) {
 	}
 }
 
-// inspect looks for damage and changes nothing. Opening for use would find most
+// inspect looks for damage, changes nothing, and returns the rules of the network
+// whose data this is. Opening for use would find most
 // of it too, but only after it has removed files and made others. What goes wrong
 // is ErrDamaged, unless the operating system refuses something.
-func (d directory) inspect(mark marker) error {
+func (d directory) inspect(mark marker) (*consensus.Rules, error) {
 	sums, err := d.readSums()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, s := range sums {
 		if err := d.check(s); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	s := newStore(d, Options{})
@@ -102,28 +103,25 @@ func (d directory) inspect(mark marker) error {
 	}
 	var system syscall.Errno
 	if refused := errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist); err == nil || refused {
-		return err
+		return s.rules, err
 	}
 	fault := FileFault{File: dbName, Reason: firstLine(err)}
 	errors.As(err, &fault)
-	return fault
+	return nil, fault
 }
 
-// open opens the database for use.
-func (d directory) open(mark marker, o Options) (*Store, error) {
+// open opens the database for use, which was inspected or just made.
+func (d directory) open(rules *consensus.Rules, o Options) (*Store, error) {
 	// First, because it will not be true from the first write on.
 	if err := d.remove(sumsName); err != nil {
 		return nil, err
 	}
 	s := newStore(d, o)
+	s.rules = rules
 	if err := s.openPebble(dbName, o.cacheBytes(), false); err != nil {
 		return nil, err
 	}
-	err := s.load(mark)
-	if err == nil {
-		err = d.writeSums(fixedFiles)
-	}
-	if err != nil {
+	if err := d.writeSums(fixedFiles); err != nil {
 		return nil, errors.Join(err, s.closePebble())
 	}
 	s.failure.open.Store(true)

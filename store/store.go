@@ -80,7 +80,7 @@ func Create(dir string, rules *consensus.Rules, o Options) (*Store, error) {
 		if err := d.create(rules, o); err != nil {
 			return nil, err
 		}
-		return d.open(markerFor(rules), o)
+		return d.open(rules, o)
 	})
 }
 
@@ -109,10 +109,11 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, d.advise(err)
 	}
 	return d.locked(func() (*Store, error) {
-		if err := d.inspect(mark); err != nil {
+		rules, err := d.inspect(mark)
+		if err != nil {
 			return nil, d.advise(err)
 		}
-		return d.open(mark, o)
+		return d.open(rules, o)
 	})
 }
 

@@ -104,7 +104,7 @@ already are passed over, so an import that was interrupted can be repeated.`,
   cairn import chain.cairn --data /var/lib/cairn`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	s := a.useSettings(cmd, "data", "port")
+	s := a.useSettings(cmd, "data", "port", "cache-size")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in, size, err := a.open(argument(args))
 		if err != nil {
@@ -126,14 +126,14 @@ already are passed over, so an import that was interrupted can be repeated.`,
 			return fmt.Errorf("the block file is of the network %s (genesis block %s), and %s holds %s (genesis block %s): nothing was imported; name another directory with --data",
 				blocks.Rules().Name, blocks.Rules().ChainID(), dir, name, held)
 		}
-		st, err := store.Open(dir, store.Options{})
+		st, err := store.Open(dir, s.StoreOptions())
 		if errors.Is(err, store.ErrNoData) {
-			st, err = store.Create(dir, blocks.Rules(), store.Options{})
+			st, err = store.Create(dir, blocks.Rules(), s.StoreOptions())
 		}
 		if err != nil {
 			return err
 		}
-		return errors.Join(a.importInto(cmd.Context(), st, blocks, size), st.Close())
+		return errors.Join(a.importInto(cmd.Context(), s, st, blocks, size), st.Close())
 	}
 	return cmd
 }
@@ -157,8 +157,8 @@ func (a *app) open(name string) (io.ReadCloser, uint64, error) {
 	return f, uint64(info.Size()), nil
 }
 
-func (a *app) importInto(ctx context.Context, st *store.Store, blocks *archive.Reader, size uint64) error {
-	m, err := chain.New(chain.Config{Store: st})
+func (a *app) importInto(ctx context.Context, s *settings, st *store.Store, blocks *archive.Reader, size uint64) error {
+	m, err := chain.New(chain.Config{Store: st, TreeLeaves: s.TreeLeaves()})
 	if err != nil {
 		return err
 	}

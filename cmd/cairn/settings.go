@@ -42,7 +42,7 @@ func newSettings() (*settings, *pflag.FlagSet) {
 	f.IntVar(&s.MaxConnections, "max-connections", s.MaxConnections, "connections served at once")
 	f.IntVar(&s.Pool.Transfers, "pool-transfers", s.Pool.Transfers, "most transfers that wait for a block")
 	f.Var((*mebibytes)(&s.Pool.Bytes), "pool-size", "most memory for transfers that wait for a block, in `MiB`")
-	f.Var((*mebibytes)(&s.CacheBytes), "cache-size", "memory for the database's block cache, in `MiB`")
+	f.Var((*mebibytes)(&s.CacheBytes), "cache-size", "memory for accounts and blocks that were read, in `MiB`")
 	f.StringVar(&s.logLevel, "log-level", s.logLevel, "least severe `level` that is logged: debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", s.logFormat, "`form` of the log: text, json, or auto (text on a terminal, else json)")
 	f.SortFlags = false
