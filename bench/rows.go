@@ -35,6 +35,7 @@ func (r *run) imports() error {
 	}
 	runtime.GC() // of what made them
 	var cpu []time.Duration
+	spent := make(map[chain.Part]time.Duration)
 	elapsed, err := r.median("import", func() (elapsed time.Duration, err error) {
 		err = withChain(dir, rules, func(_ *store.Store, m *chain.Manager) error {
 			start, before := time.Now(), processorTime()
@@ -47,6 +48,9 @@ func (r *run) imports() error {
 			})
 			elapsed = time.Since(start)
 			cpu = append(cpu, processorTime()-before)
+			for _, p := range chain.Parts() {
+				spent[p] += m.Spent(p)
+			}
 			return err
 		})
 		encodings = encodings[r.fullBlocks:]
@@ -64,6 +68,10 @@ func (r *run) imports() error {
 		"signatures alone, all cores", most.library)
 	if used := summary(cpu).p50; used > 0 {
 		r.plain("import", "the same for each second of a core", "/s", transfers/used.Seconds())
+	}
+	for _, p := range chain.Parts() {
+		r.plain("import", fmt.Sprintf("%s, summed over cores, for a transfer", p), "us",
+			float64(spent[p].Microseconds())/transfers/float64(r.repeats))
 	}
 	return nil
 }
