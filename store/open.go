@@ -142,6 +142,9 @@ func newStore(d directory, o Options) *Store {
 
 // openPebble opens the database in one of the directory's directories.
 func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
+	if !readOnly {
+		cacheBytes += writing
+	}
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref() // the database holds its own reference
 	options := s.pebbleOptions()

@@ -15,6 +15,9 @@ const (
 	defaultCache = 32 << 20
 	minCache     = 1 << 20 // also of a database that is only looked into
 	memTable     = 16 << 20
+	// writing is what changes take on their way to the disk. Pebble takes it out of
+	// the cache, which would be empty just when a node that catches up reads most.
+	writing = 96 << 20
 )
 
 func (o Options) logger() *slog.Logger {

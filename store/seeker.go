@@ -16,6 +16,8 @@ type Seeker struct {
 	view *View
 	it   *pebble.Iterator // nil before the first look
 	key  [keyRoom]byte
+
+	bounded bool // the iterator is, by what was read last
 }
 
 // Seeker returns a Seeker that has not looked yet.
@@ -41,6 +43,10 @@ func (s *Seeker) SaltLoc(sender types.Account, salt uint64) (loc Loc, found bool
 	if err != nil {
 		return Loc{}, false, err
 	}
+	if s.bounded {
+		it.SetBounds(nil, nil)
+		s.bounded = false
+	}
 	key := saltKey(s.key[:0], sender, salt)
 	if !it.SeekPrefixGE(key) || !bytes.Equal(it.Key(), key) {
 		return Loc{}, false, s.view.fault(it.Error())
@@ -58,9 +64,10 @@ func (s *Seeker) Leaves(prefix accounts.Key, bits int) ([]accounts.Leaf, error) 
 	if err != nil {
 		return nil, err
 	}
-	lower, upper := leafRange(s.key[:0], prefix, bits)
+	s.bounded = true
+	it.SetBounds(leafRange(s.key[:0], prefix, bits)) // without them, tables that have none are read too
 	var leaves []accounts.Leaf
-	for ok := it.SeekGE(lower); ok && bytes.Compare(it.Key(), upper) < 0; ok = it.Next() {
+	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		var leaf accounts.Leaf
 		if err == nil {
