@@ -74,7 +74,7 @@ type Manager struct {
 	stale     []uint64        // pending records to delete with the next commit
 	held      []heldBlock     // too new yet
 	arrivals  []mempool.Entry // pooled since the writer began; nil when none is at work
-	frozen    *sharedView     // what readers see during a long reorganisation
+	frozen    *sharedView     // what readers see: the view of tip, kept until it moves
 	closed    bool            // nothing more may change
 	ended     bool            // nor may anything be read
 	nextWatch int
