@@ -2,6 +2,7 @@ package chain_test
 
 import (
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -29,6 +30,7 @@ func BenchmarkLiveBlock(b *testing.B) {
 		}
 	}
 	b.ResetTimer()
+	spent := make(map[chain.Part]time.Duration)
 	for range b.N {
 		b.StopTimer()
 		made := crowd.Next()
@@ -41,6 +43,9 @@ func BenchmarkLiveBlock(b *testing.B) {
 			b.Fatal(err)
 		}
 		encoding := made.Encode()
+		for _, p := range chain.Parts() {
+			spent[p] -= m.Spent(p)
+		}
 		b.StartTimer()
 		block, err := types.DecodeBlock(encoding)
 		if err != nil {
@@ -49,8 +54,14 @@ func BenchmarkLiveBlock(b *testing.B) {
 		if err := m.AddBlocks(b.Context(), []*types.Block{block}); err != nil {
 			b.Fatal(err)
 		}
+		for _, p := range chain.Parts() {
+			spent[p] += m.Spent(p)
+		}
 	}
 	b.StopTimer()
+	for part, d := range spent {
+		b.ReportMetric(float64(d.Microseconds())/1000/float64(b.N), part.String()+"-ms")
+	}
 	if err := m.Close(); err != nil {
 		b.Fatal(err)
 	}
