@@ -20,7 +20,7 @@ import (
 // Fill makes a data directory of the network that rules describe and adds blocks
 // to its chain. progress is told how many are added.
 func Fill(ctx context.Context, dir string, rules *consensus.Rules, blocks iter.Seq[*types.Block], progress func(done int)) error {
-	return withChain(dir, rules, func(_ *store.Store, m *chain.Manager) error {
+	err := withChain(dir, rules, func(_ *store.Store, m *chain.Manager) error {
 		return add(ctx, m, func(yield func(chain.Incoming) bool) {
 			done := 0
 			for b := range blocks {
@@ -32,6 +32,12 @@ func Fill(ctx context.Context, dir string, rules *consensus.Rules, blocks iter.S
 			}
 		})
 	})
+	if err != nil {
+		return err
+	}
+	// The next open waits for a compaction, if so much was written. A node that has
+	// run for a while has none to do.
+	return withChain(dir, rules, func(*store.Store, *chain.Manager) error { return nil })
 }
 
 // add adds blocks in runs as long as those of an import.
@@ -57,11 +63,14 @@ func add(ctx context.Context, m *chain.Manager, blocks iter.Seq[chain.Incoming])
 	}, nil)
 }
 
+// options are a node's.
+var options = store.Options{CacheBytes: 64 << 20}
+
 // withChain opens a directory, or makes it, for as long as use takes.
 func withChain(dir string, rules *consensus.Rules, use func(*store.Store, *chain.Manager) error) error {
-	s, err := store.Create(dir, rules, store.Options{})
+	s, err := store.Create(dir, rules, options)
 	if errors.Is(err, store.ErrExists) {
-		s, err = store.Open(dir, store.Options{})
+		s, err = store.Open(dir, options)
 	}
 	if err != nil {
 		return err

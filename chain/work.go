@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -184,30 +185,22 @@ func (w *work) commit(publish bool) error {
 // then nothing has changed. Any other error is ours, and the work is to be
 // dropped.
 func (w *work) apply(c *candidate, body *consensus.Body) error {
-	state, lap := c.state, w.m.times.lap()
-	overwritten, err := w.checkSalts(state, body)
+	state := c.state
+	var overwritten []store.OverwrittenSalt
+	var changes []consensus.Change
+	var tree accounts.Tree
+	err := sideBySide(len(body.Block.Transfers), func() (err error) {
+		overwritten, err = w.checkSalts(state, body)
+		return err
+	}, func() (err error) {
+		changes, tree, err = w.applyToTree(state, body)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	lap(Salts)
-	tree, balances, err := body.Balances(w.ledger.tree)
-	if err != nil {
-		return err
-	}
-	lap(Balances)
-	changes, err := w.m.rules.ApplyBody(balances, body)
-	if err != nil {
-		return blockError(state, err)
-	}
-	lap(Transfers)
-	if tree, err = tree.Update(consensus.LeavesAfter(changes)); err != nil {
-		return err
-	}
-	if err := w.m.rules.CheckCommitment(body, tree.Root(), w.ledger.history.Root()); err != nil {
-		return blockError(state, err)
-	}
-	lap(Tree)
 
+	lap := w.m.times.lap()
 	w.indexTransfers(body)
 	if !c.known {
 		w.batch.PutBlock(state.Height, state.Hash, c.encoding)
@@ -231,10 +224,50 @@ func (w *work) apply(c *candidate, body *consensus.Body) error {
 	return nil
 }
 
+// sideBySide does two parts of the work on n transfers, at the same time where
+// that is worth it. The first one's error counts before the second's.
+func sideBySide(n int, first, second func() error) error {
+	if n < 256 {
+		if err := first(); err != nil {
+			return err
+		}
+		return second()
+	}
+	done := make(chan error, 1)
+	go func() { done <- second() }()
+	return cmp.Or(first(), <-done)
+}
+
+// applyToTree applies a body to the balances after the tip. It returns what that
+// changes, and the tree with it, after the commitment was compared.
+func (w *work) applyToTree(state consensus.State, body *consensus.Body) ([]consensus.Change, accounts.Tree, error) {
+	lap := w.m.times.lap()
+	tree, balances, err := body.Balances(w.ledger.tree)
+	if err != nil {
+		return nil, tree, err
+	}
+	lap(Balances)
+	changes, err := w.m.rules.ApplyBody(balances, body)
+	if err != nil {
+		return nil, tree, blockError(state, err)
+	}
+	lap(Transfers)
+	if tree, err = tree.Update(consensus.LeavesAfter(changes)); err != nil {
+		return nil, tree, err
+	}
+	if err := w.m.rules.CheckCommitment(body, tree.Root(), w.ledger.history.Root()); err != nil {
+		return nil, tree, blockError(state, err)
+	}
+	lap(Tree)
+	return changes, tree, nil
+}
+
 // checkSalts refuses a transfer whose sender and salt an earlier block of this
 // branch holds, within the lifetime. It returns the entries from before that,
 // which the block's own will write over.
 func (w *work) checkSalts(s consensus.State, body *consensus.Body) (overwritten []store.OverwrittenSalt, err error) {
+	lap := w.m.times.lap()
+	defer func() { lap(Salts) }()
 	for i := range body.Block.Transfers {
 		t := &body.Block.Transfers[i]
 		loc, found, err := w.saltLoc(keyOf(t))
