@@ -3,6 +3,8 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime/debug"
 
 	"cairn/mempool"
 	"cairn/store"
@@ -98,6 +100,16 @@ func (c *Config) StoreOptions() store.Options {
 func (c *Config) TreeLeaves() int {
 	const leaf = 252 // bytes that an account takes there
 	return int(c.CacheBytes * 3 / 5 / leaf)
+}
+
+// LimitMemory tells Go's garbage collector to let garbage grow only while the
+// process stays below the settings above and what blocks take on their way in and
+// to the disk, unless GOMEMLIMIT says something else.
+func (c *Config) LimitMemory() {
+	const catchingUp = 256 << 20
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(c.CacheBytes + c.Pool.Bytes + catchingUp)
+	}
 }
 
 // check refuses what would not work, before anything is opened.

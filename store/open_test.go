@@ -267,6 +267,7 @@ func TestBusy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.db.TestOnlyWaitForCleaning() // so that only the other could change files
 		fmt.Println("open")
 		bufio.NewReader(os.Stdin).ReadByte() // until the other has seen it
 		mustClose(t, s)

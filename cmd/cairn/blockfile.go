@@ -126,6 +126,7 @@ already are passed over, so an import that was interrupted can be repeated.`,
 			return fmt.Errorf("the block file is of the network %s (genesis block %s), and %s holds %s (genesis block %s): nothing was imported; name another directory with --data",
 				blocks.Rules().Name, blocks.Rules().ChainID(), dir, name, held)
 		}
+		s.LimitMemory()
 		st, err := store.Open(dir, s.StoreOptions())
 		if errors.Is(err, store.ErrNoData) {
 			st, err = store.Create(dir, blocks.Rules(), s.StoreOptions())

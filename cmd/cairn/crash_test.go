@@ -148,9 +148,13 @@ func (v *victim) transfer(ctx context.Context) {
 	}
 }
 
-// mine mines until a call fails, and notes the blocks when they must stay.
+// mine mines until a call fails, and notes the blocks when they must stay. When
+// they need not, it takes its time, for a rival to be faster.
 func (v *victim) mine(ctx context.Context, note bool) {
 	for {
+		if !note {
+			time.Sleep(10 * time.Millisecond)
+		}
 		answer, err := v.client.Mine(ctx)
 		if err != nil {
 			v.mustBeKilled(err)

@@ -44,6 +44,7 @@ func (a *app) runNode(ctx context.Context, s *settings) error {
 		return err
 	}
 	s.Log, s.Version = log, version()
+	s.LimitMemory()
 	n, err := node.New(s.Config)
 	if err != nil {
 		return err
