@@ -9,7 +9,7 @@ import (
 type Part int
 
 // The parts. Bodies and Signatures run on all cores, ahead of the others, which
-// follow one another.
+// follow one another; only Salts of a large block run beside the next three.
 const (
 	Bodies     Part = iota // decoding, ids, Merkle trees and the rules of a body
 	Signatures             // verifying them

@@ -104,10 +104,10 @@ func (c *Config) TreeLeaves() int {
 
 // LimitMemory tells Go's garbage collector to let garbage grow only while the
 // process stays below the settings above and what blocks take on their way in and
-// to the disk, unless GOMEMLIMIT says something else.
+// to the disk, unless GOMEMLIMIT says something else, or the chain is in memory.
 func (c *Config) LimitMemory() {
 	const catchingUp = 256 << 20
-	if os.Getenv("GOMEMLIMIT") == "" {
+	if os.Getenv("GOMEMLIMIT") == "" && !c.Ephemeral {
 		debug.SetMemoryLimit(c.CacheBytes + c.Pool.Bytes + catchingUp)
 	}
 }

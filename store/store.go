@@ -35,7 +35,7 @@ import (
 // Options says where and how to keep the data. The zero value is ready for use.
 type Options struct {
 	FS         vfs.FS       // where the directory is; the disk by default
-	CacheBytes int64        // for blocks of tables that were read; default 32 MiB
+	CacheBytes int64        // for blocks of tables that were read; default 32 MiB. What writes leave free of theirs is used, too
 	Log        *slog.Logger // nothing is logged by default
 
 	// Fatal is called at most once, when the database can no longer be written, or
