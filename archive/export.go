@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"cairn/consensus"
 	"cairn/store"
 	"cairn/types"
 )
@@ -26,11 +27,8 @@ func Export(ctx context.Context, s *store.Store, w io.Writer, progress func(done
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(w, bufferSize)
-	if _, err := out.WriteString(magic); err != nil {
-		return err
-	}
-	if err := writeRecord(out, s.Rules().JSON()); err != nil {
+	out, err := NewWriter(w, s.Rules())
+	if err != nil {
 		return err
 	}
 	height := uint64(0)
@@ -42,7 +40,7 @@ func Export(ctx context.Context, s *store.Store, w io.Writer, progress func(done
 			err = ctx.Err()
 		}
 		if err == nil {
-			err = writeRecord(out, r.Value)
+			err = out.Write(r.Value)
 		}
 		if err != nil {
 			return err
@@ -64,12 +62,29 @@ func checkName(r store.Record) error {
 	return err
 }
 
-func writeRecord(w io.Writer, data []byte) error {
+// Writer writes a block file.
+type Writer struct{ w *bufio.Writer }
+
+// NewWriter writes the beginning of a block file of the network that rules
+// describe. Its errors, and those of the Writer, are w's.
+func NewWriter(w io.Writer, rules *consensus.Rules) (*Writer, error) {
+	b := &Writer{bufio.NewWriterSize(w, bufferSize)}
+	if _, err := b.w.WriteString(magic); err != nil {
+		return nil, err
+	}
+	return b, b.Write(rules.JSON())
+}
+
+// Write writes the encoding of the next block.
+func (b *Writer) Write(encoding []byte) error {
 	var prefix [4]byte
-	binary.LittleEndian.PutUint32(prefix[:], uint32(len(data)))
-	if _, err := w.Write(prefix[:]); err != nil {
+	binary.LittleEndian.PutUint32(prefix[:], uint32(len(encoding)))
+	if _, err := b.w.Write(prefix[:]); err != nil {
 		return err
 	}
-	_, err := w.Write(data)
+	_, err := b.w.Write(encoding)
 	return err
 }
+
+// Flush hands on what is still buffered.
+func (b *Writer) Flush() error { return b.w.Flush() }

@@ -160,6 +160,24 @@ func (r *run) export(dir string) (file string, err error) {
 	return file, errors.Join(err, f.Close())
 }
 
+// writeBlockFile writes blocks as a block file.
+func writeBlockFile(name string, rules *consensus.Rules, encodings [][]byte) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	w, err := archive.NewWriter(f, rules)
+	for _, e := range encodings {
+		if err == nil {
+			err = w.Write(e)
+		}
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	return errors.Join(err, f.Close())
+}
+
 // importFile adds the blocks of a file to a new chain and returns how long that
 // took.
 func (r *run) importFile(file string) (elapsed time.Duration, err error) {

@@ -27,12 +27,11 @@ type process struct {
 
 // launch starts a node on a free port and waits for its first answer.
 func (r *run) launch(args ...string) (*process, error) {
-	settings := filepath.Join(r.dir, "settings.toml") // so that the user's own are not read
-	if err := os.WriteFile(settings, nil, 0o600); err != nil {
+	cmd, err := r.command(append([]string{"--port", "0", "--log-format", "json"}, args...)...)
+	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(r.ctx, r.Node, append([]string{"--port", "0", "--config", settings, "--log-format", "json"}, args...)...)}
-	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CAIRN_") })
+	p := &process{cmd: cmd}
 	log, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -48,6 +47,17 @@ func (r *run) launch(args ...string) (*process, error) {
 	}
 	go func() { _, _ = io.Copy(io.Discard, log) }() // ends with the process
 	return p, nil
+}
+
+// command is the program with arguments, and none of the user's own settings.
+func (r *run) command(args ...string) (*exec.Cmd, error) {
+	settings := filepath.Join(r.dir, "settings.toml")
+	if err := os.WriteFile(settings, nil, 0o600); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(r.ctx, r.Node, append(args, "--config", settings)...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CAIRN_") })
+	return cmd, nil
 }
 
 // awaitAnswer reads from the log where the node is, and asks it something.

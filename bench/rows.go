@@ -11,6 +11,7 @@ import (
 
 	"cairn/chain"
 	"cairn/chain/chaintest"
+	"cairn/consensus"
 	"cairn/store"
 )
 
@@ -24,16 +25,10 @@ func count(n int, what string) string {
 // imports: full blocks of signed transfers, decoded, checked, applied, indexed and
 // on disk to stay, each time by a node that has just opened its chain.
 func (r *run) imports() error {
-	dir, rules, blocks, err := r.crowd("crowd", r.repeats*r.fullBlocks)
+	dir, rules, encodings, err := r.crowdBlocks((r.repeats + 1) * r.fullBlocks)
 	if err != nil {
 		return err
 	}
-	var encodings [][]byte
-	for i, b := range blocks {
-		encodings = append(encodings, b.Encode())
-		blocks[i] = nil
-	}
-	runtime.GC() // of what made them
 	var cpu []time.Duration
 	spent := make(map[chain.Part]time.Duration)
 	elapsed, err := r.median("import", func() (elapsed time.Duration, err error) {
@@ -72,6 +67,39 @@ func (r *run) imports() error {
 	for _, p := range chain.Parts() {
 		r.plain("import", fmt.Sprintf("%s, summed over cores, for a transfer", p), "us",
 			float64(spent[p].Microseconds())/transfers/float64(r.repeats))
+	}
+	return r.importMemory(dir, rules, encodings)
+}
+
+// crowdBlocks is crowd with the encodings of the blocks. What made them is garbage
+// by then.
+func (r *run) crowdBlocks(count int) (dir string, rules *consensus.Rules, encodings [][]byte, err error) {
+	dir, rules, blocks, err := r.crowd("crowd", count)
+	for i, b := range blocks {
+		encodings = append(encodings, b.Encode())
+		blocks[i] = nil
+	}
+	runtime.GC()
+	return dir, rules, encodings, err
+}
+
+// importMemory is the most memory that the command has which imports more blocks
+// into the same directory, with the settings of a node that was told nothing.
+func (r *run) importMemory(dir string, rules *consensus.Rules, encodings [][]byte) error {
+	file := filepath.Join(r.dir, "crowd.cairn")
+	if err := writeBlockFile(file, rules, encodings); err != nil {
+		return err
+	}
+	r.progress("memory of an import", 0, 1)
+	cmd, err := r.command("import", file, "--data", dir)
+	if err != nil {
+		return err
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	if bytes := peakMemory(cmd.ProcessState); bytes > 0 {
+		r.plain("import", fmt.Sprintf("most memory of cairn import, %d accounts", r.accounts), "MiB", float64(bytes)/(1<<20))
 	}
 	return nil
 }
