@@ -3,8 +3,6 @@
 package bench
 
 import (
-	"os"
-	"runtime"
 	"syscall"
 	"time"
 )
@@ -16,16 +14,4 @@ func processorTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// peakMemory returns the most bytes of memory that a process had which has ended.
-func peakMemory(ended *os.ProcessState) uint64 {
-	u, ok := ended.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0
-	}
-	if runtime.GOOS == "darwin" {
-		return uint64(u.Maxrss)
-	}
-	return uint64(u.Maxrss) << 10 // the others count KiB
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,12 +92,42 @@ func (p *process) address() string { return strings.TrimPrefix(p.url, "http://")
 
 // memory returns the bytes of memory that the process has, 0 where the system
 // does not tell.
-func (p *process) memory() uint64 {
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "status"))
+func (p *process) memory() uint64 { return memoryOf(p.cmd, "VmRSS") }
+
+// peak runs a command and returns the most memory that it had, 0 where the system
+// does not tell. What the system says at the end of a process would not do: on
+// Linux that counts what the parent had when it started the process.
+func (r *run) peak(cmd *exec.Cmd) (most uint64, err error) {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			most = max(most, memoryOf(cmd, "VmHWM"))
+		case err := <-ended:
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, &out)
+			}
+			return most, err
+		}
+	}
+}
+
+// memoryOf returns one of the sizes that Linux tells of a process that runs, in
+// bytes, and 0 elsewhere.
+func memoryOf(cmd *exec.Cmd, size string) uint64 {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid), "status"))
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, rest, _ := strings.Cut(string(status), size+":")
 	var kibibytes uint64
 	_, _ = fmt.Sscan(rest, &kibibytes) // leaves 0
 	return kibibytes << 10

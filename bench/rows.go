@@ -95,10 +95,11 @@ func (r *run) importMemory(dir string, rules *consensus.Rules, encodings [][]byt
 	if err != nil {
 		return err
 	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+	bytes, err := r.peak(cmd)
+	if err != nil {
+		return err
 	}
-	if bytes := peakMemory(cmd.ProcessState); bytes > 0 {
+	if bytes > 0 {
 		r.plain("import", fmt.Sprintf("most memory of cairn import, %d accounts", r.accounts), "MiB", float64(bytes)/(1<<20))
 	}
 	return nil
