@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -57,10 +58,8 @@ func appendTransaction(b []byte, rules *consensus.Rules, amount uint64, recipien
 
 // appendHash appends the hex digits of a hash as it is printed, last byte first.
 func appendHash(b []byte, h types.Hash) []byte {
-	for i := len(h) - 1; i >= 0; i-- {
-		b = hex.AppendEncode(b, h[i:i+1])
-	}
-	return b
+	slices.Reverse(h[:])
+	return hex.AppendEncode(b, h[:])
 }
 
 // appendString appends a JSON string that stands for s.

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cairn/chain/chaintest"
+	"cairn/types"
 )
 
 // recorder is a connection that notes how it was used.
@@ -53,6 +56,37 @@ func TestRollingDeadlines(t *testing.T) {
 	r.broken = true
 	if n, err := w.Write([]byte(big)); n != 0 || err == nil {
 		t.Errorf("on a broken connection Write = %d, %v", n, err)
+	}
+}
+
+// An answer is made in runs of blocks, as many as have been long enough so far: here
+// small ones come first, so that the large ones after them do not fit into a run.
+func TestRuns(t *testing.T) {
+	n := newNode(t, nodeConfig{})
+	line := chaintest.NewLine(n.chain.Rules())
+	want := []byte(`{"chain":[`)
+	want = appendBlock(want, n.chain.Rules(), 0, n.chain.Rules().Genesis())
+	var blocks []*types.Block
+	for height := range uint32(120) {
+		var transfers []types.Transfer
+		if height > 60 {
+			for i := range uint64(height) * 2 {
+				transfers = append(transfers, types.Transfer{Sender: "a", Recipient: "b", Amount: i, Expiry: 1000, Salt: uint64(height)<<32 + i})
+			}
+		}
+		b := line.Next(chaintest.Spec{Transfers: transfers, Interval: 1})
+		blocks = append(blocks, b)
+		want = appendBlock(append(want, ','), n.chain.Rules(), height+1, b)
+	}
+	want = append(want, "]}\n"...)
+	if err := n.chain.AddBlocks(t.Context(), blocks); err != nil {
+		t.Fatal(err)
+	}
+	if len(want) < 4*runSize {
+		t.Fatalf("only %d bytes", len(want))
+	}
+	if got := n.get("/chain").body; got != string(want) {
+		t.Errorf("%d bytes that are not the %d that were expected", len(got), len(want))
 	}
 }
 

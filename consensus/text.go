@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -261,18 +262,16 @@ func (r *Rules) AppendAmount(b []byte, amount uint64) []byte {
 	for range r.Decimals {
 		unit *= 10
 	}
+	if amount%unit == 0 {
+		return strconv.AppendUint(b, amount/unit, 10)
+	}
+	// The digits behind the point follow a 1 that keeps their zeros in front, which
+	// the point then takes the place of; those at the end are cut off.
 	b = strconv.AppendUint(b, amount/unit, 10)
-	fraction := amount % unit
-	if fraction == 0 {
-		return b
-	}
-	b = append(b, '.')
-	for fraction > 0 {
-		unit /= 10
-		b = append(b, '0'+byte(fraction/unit))
-		fraction %= unit
-	}
-	return b
+	point := len(b)
+	b = strconv.AppendUint(b, unit+amount%unit, 10)
+	b[point] = '.'
+	return bytes.TrimRight(b, "0")
 }
 
 // FormatAmount returns what AppendAmount appends.

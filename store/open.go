@@ -145,19 +145,26 @@ func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
 	if !readOnly {
 		cacheBytes += writing
 	}
-	cache := pebble.NewCache(cacheBytes)
-	defer cache.Unref() // the database holds its own reference
 	options := s.pebbleOptions()
-	options.Cache = cache
+	options.Cache = pebble.NewCache(cacheBytes)
 	options.ReadOnly = readOnly
-	return s.failure.run(func() (err error) {
+	err := s.failure.run(func() (err error) {
 		s.db, err = pebble.Open(s.dir.file(name), options)
 		s.reader = s.db
 		return err
 	})
+	s.cache = &cache{Cache: options.Cache, db: s.db}
+	if err != nil {
+		options.Cache.Unref()
+	}
+	return err
 }
 
-func (s *Store) closePebble() error { return s.failure.run(s.db.Close) }
+func (s *Store) closePebble() error {
+	err := s.failure.run(s.db.Close)
+	s.cache.Unref()
+	return err
+}
 
 // load reads the rules, and checks that they are those of the marker and that
 // there is a chain.

@@ -64,6 +64,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	for i := range o.Levels {
 		// Nearly all salts that are looked up are not there. Compression is Snappy at
 		// every level: keys, hashes and signatures gain nothing from a better one.
+		o.Levels[i].BlockSize = 16 << 10
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}

@@ -143,5 +143,5 @@ func (s *Store) Dir() string { return s.dir.path }
 // before the Store.
 func (s *Store) Snapshot() *View {
 	snapshot := s.db.NewSnapshot()
-	return &View{reader: snapshot, close: snapshot.Close, note: s.note}
+	return &View{reader: snapshot, close: snapshot.Close, note: s.note, cache: s.cache}
 }

@@ -22,6 +22,7 @@ type View struct {
 	reader pebble.Reader
 	close  func() error // of a snapshot; nil in the live view
 	note   func(error)  // of what could not be read
+	cache  *cache
 }
 
 // Close releases a snapshot, at most once. On the live view it does nothing.
