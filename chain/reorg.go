@@ -12,7 +12,7 @@ import (
 
 // commitBytes is the size at which a batch is committed at the next boundary
 // between blocks. Tests make it small.
-var commitBytes = 32 << 20
+var commitBytes = 4 << 20
 
 // addRun stores a run and, where it ends on the most work, makes its branch the
 // best chain.

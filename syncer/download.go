@@ -25,7 +25,7 @@ const (
 	// runBlocks and runCost end a run for the chain. Runs are as large as what has
 	// arrived while the last one was applied, and no larger.
 	runBlocks = 2000
-	runCost   = 16 << 20
+	runCost   = 4 << 20
 )
 
 // download fetches the bodies of one round from several neighbours at once and
@@ -51,6 +51,7 @@ type download struct {
 	blocks      []chain.Incoming // those here and not handed over
 	cost        []int64          // of those read or being read, in memory
 	owner       []*worker        // who fetches a block; nil if nobody does
+	reader      []*worker        // who reads a block, for which there is memory
 	handed      int              // blocks handed over
 	next        int              // the first that is not here
 	free        int              // none before is free
@@ -64,6 +65,7 @@ type download struct {
 type worker struct {
 	*holder
 	reader *bufio.Reader // of the call under way
+	abort  func()        // ends that call
 	moved  time.Time     // when it last took or brought blocks
 }
 
@@ -85,6 +87,7 @@ func newDownload(s *Syncer, first uint32, hashes []types.Hash) *download {
 		blocks:  make([]chain.Incoming, len(hashes)),
 		cost:    make([]int64, len(hashes)),
 		owner:   make([]*worker, len(hashes)),
+		reader:  make([]*worker, len(hashes)),
 		average: 32 << 10, // corrected by the first blocks
 	}
 }
@@ -233,9 +236,20 @@ func (d *download) wake() {
 	d.changed = make(chan struct{})
 }
 
-// fetch makes one call. It ends without an error when memory is short.
-func (d *download) fetch(ctx context.Context, w *worker, from, to int) error {
-	answer, err := w.peer.blocks(ctx, d.hashes[from:to])
+// fetch makes one call. It ends without an error when memory is short, or when
+// another has taken over the block that it is reading.
+func (d *download) fetch(ctx context.Context, w *worker, from, to int) (err error) {
+	call, abort := context.WithCancel(ctx)
+	defer abort()
+	defer func() {
+		if call.Err() != nil && ctx.Err() == nil {
+			err = nil
+		}
+	}()
+	d.mu.Lock()
+	w.abort = abort
+	d.mu.Unlock()
+	answer, err := w.peer.blocks(call, d.hashes[from:to])
 	if err != nil {
 		return err
 	}
@@ -249,7 +263,7 @@ func (d *download) fetch(ctx context.Context, w *worker, from, to int) error {
 		if size == 0 {
 			return d.absent(w.holder, i)
 		}
-		wanted, admitted := d.admit(i, size)
+		wanted, admitted := d.admit(w, i, size)
 		if !wanted {
 			if _, err := w.reader.Discard(size); err != nil {
 				return err
@@ -281,17 +295,26 @@ func (d *download) absent(h *holder, i int) error {
 	return nil
 }
 
-// admit counts the memory for block i before it is read.
-func (d *download) admit(i, size int) (wanted, admitted bool) {
+// admit counts the memory for block i before w reads it. Where there is no room
+// besides that for a block that another has been reading for too long, that one's
+// call is ended, and the next try has its memory.
+func (d *download) admit(w *worker, i, size int) (wanted, admitted bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.isHere(i) {
 		return false, false
 	}
 	d.cost[i] = costOf(size)
-	if d.cost[i] > d.room() && !d.starving(i) {
-		return true, false
+	if d.cost[i] > d.room() {
+		if other := d.reader[i]; other != nil {
+			other.abort()
+			return true, false
+		}
+		if !d.starving(i) {
+			return true, false
+		}
 	}
+	d.reader[i] = w
 	d.held += d.cost[i]
 	d.s.peak.Store(max(d.s.peak.Load(), d.held)) // there is one download at a time
 	return true, true
@@ -325,6 +348,9 @@ func (d *download) read(r io.Reader, i, size int) (in chain.Incoming, err error)
 func (d *download) arrive(w *worker, i, size int, in chain.Incoming) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.reader[i] == w {
+		d.reader[i] = nil
+	}
 	if in.Block == nil || d.isHere(i) {
 		d.held -= costOf(size)
 		return

@@ -73,8 +73,16 @@ func (n *network) clock() time.Time { return time.Unix(int64(n.rules.Time)+100_0
 func (n *network) host(name string, handler http.Handler) (address string) {
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	var answering sync.WaitGroup
+	var mu sync.Mutex
+	closed := false // a call may begin while the server closes
 	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		if closed {
+			mu.Unlock()
+			return
+		}
 		answering.Add(1)
+		mu.Unlock()
 		defer answering.Done()
 		handler.ServeHTTP(w, r)
 	})
@@ -90,6 +98,9 @@ func (n *network) host(name string, handler http.Handler) (address string) {
 	n.t.Cleanup(func() {
 		server.Close()
 		<-done
+		mu.Lock()
+		closed = true
+		mu.Unlock()
 		answering.Wait()
 	})
 	return "http://" + name

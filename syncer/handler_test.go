@@ -129,7 +129,7 @@ func TestServeRefuses(t *testing.T) {
 	n := newNetwork(t, nil)
 	x := n.node()
 	genesis := n.rules.ChainID().String()
-	many := strings.TrimSuffix(strings.Repeat(genesis+",", 65), ",")
+	many := strings.TrimSuffix(strings.Repeat(genesis+",", max(maxLocator, maxBlocks)+1), ",")
 	for _, c := range []struct {
 		method, path string
 		code         int

@@ -28,7 +28,7 @@ const (
 const (
 	maxLocator = 64      // hashes in a locator
 	maxHeaders = 100_000 // headers in an answer
-	maxBlocks  = 64      // blocks in an answer
+	maxBlocks  = 128     // blocks in an answer
 )
 
 // errFormat says that a neighbour's answer, or a caller's question, is not of
