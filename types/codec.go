@@ -35,17 +35,17 @@ func (d *decoder) fail(format string, args ...any) {
 }
 
 // take returns the next n bytes, which alias the input.
-func (d *decoder) take(n int) []byte {
-	if len(d.b) < n {
-		d.fail("%d bytes end where %d are needed", len(d.b), n)
+func (d *decoder) take(n int) (p []byte) {
+	if n > len(d.b) { // as always after a fault
+		d.tooShort(n)
+		return
 	}
-	if d.err != nil {
-		return nil
-	}
-	p := d.b[:n]
-	d.b = d.b[n:]
-	return p
+	p, d.b = d.b[:n], d.b[n:]
+	return
 }
+
+// tooShort is apart from take, which is then small enough to be part of its callers.
+func (d *decoder) tooShort(n int) { d.fail("%d bytes end where %d are needed", len(d.b), n) }
 
 func (d *decoder) u8() uint8 {
 	if p := d.take(1); p != nil {

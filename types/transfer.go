@@ -85,5 +85,7 @@ func (d *decoder) transfer(t *Transfer) {
 		t.Salt = binary.LittleEndian.Uint64(fixed[20:])
 	}
 	t.Memo = d.str()
-	copy(t.Signature[:], d.take(SignatureSize))
+	if signature := d.take(SignatureSize); signature != nil {
+		t.Signature = [SignatureSize]byte(signature)
+	}
 }
