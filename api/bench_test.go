@@ -10,13 +10,13 @@ import (
 	"cairn/types"
 )
 
-// BenchmarkChain answers GET /chain for 1,000 blocks of ten transfers each.
-func BenchmarkChain(b *testing.B) {
-	n := newNode(b, nodeConfig{})
+// addTenEach adds blocks of ten transfers each to a new node's chain.
+func addTenEach(t testing.TB, n *testNode, count int) {
+	t.Helper()
 	builder := chaintest.New(n.chain.Rules())
 	parent := chaintest.Genesis
 	var blocks []*types.Block
-	for i := range 1_000 {
+	for i := range count {
 		var transfers []types.Transfer
 		for j := range 10 {
 			transfers = append(transfers, types.Transfer{
@@ -28,9 +28,15 @@ func BenchmarkChain(b *testing.B) {
 		blocks = append(blocks, builder.Add(name, parent, chaintest.Spec{Transfers: transfers, Interval: 1}))
 		parent = name
 	}
-	if err := n.chain.AddBlocks(b.Context(), blocks); err != nil {
-		b.Fatal(err)
+	if err := n.chain.AddBlocks(t.Context(), blocks); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// BenchmarkChain answers GET /chain for 1,000 blocks of ten transfers each.
+func BenchmarkChain(b *testing.B) {
+	n := newNode(b, nodeConfig{})
+	addTenEach(b, n, 1_000)
 	r := httptest.NewRequest(http.MethodGet, "/chain", nil)
 	r.Host = "localhost"
 	b.ReportAllocs()

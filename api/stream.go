@@ -62,7 +62,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 const (
 	// runSize is how much of an answer is made between two waits for the client.
-	runSize = 2 * pieceSize
+	runSize = 2 * stallSize
 	// maxKept is the most bytes of a buffer that is kept for reuse: one that held a
 	// huge block is let go.
 	maxKept = 1 << 20
