@@ -6,12 +6,10 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strconv"
 	"sync"
 
 	"cairn/chain"
-	"cairn/consensus"
 )
 
 // part is a run of blocks of the best chain.
@@ -60,20 +58,16 @@ func quoteAll(values []string) string {
 // as fast as it sends.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-const (
-	// runSize is how much of an answer is made between two waits for the client.
-	runSize = 2 * stallSize
-	// maxKept is the most bytes of a buffer that is kept for reuse: one that held a
-	// huge block is let go.
-	maxKept = 1 << 20
-	// firstBlocks is how many blocks a run has before it is known how long they are.
-	firstBlocks = 16
-)
+// runSize is how much of an answer is made between two waits for the client.
+const runSize = pieceSize
+
+// maxKept is the most bytes of a buffer that is kept for reuse: one that held a
+// huge block is let go.
+const maxKept = 1 << 20
 
 // streamChain answers with head, which is an object up to a value, the blocks of
-// a part as an array, and the object's end. It sees the chain as it was when it
-// began. Runs of blocks are made on all cores, ahead of the client by no more than
-// one for each core.
+// a part as an array, and the object's end. It holds one run of blocks at a time,
+// and sees the chain as it was when it began.
 func (s *server) streamChain(w *response, head string, p part) (err error) {
 	snapshot, err := s.chain.Snapshot()
 	if err != nil {
@@ -81,100 +75,50 @@ func (s *server) streamChain(w *response, head string, p part) (err error) {
 	}
 	defer snapshot.Close()
 	defer snapshot.KeepCache()()
-	c := chainStream{rules: s.rules, snapshot: snapshot, first: uint64(p.from), blocks: firstBlocks}
-	c.next, c.end = c.first, min(c.first+uint64(p.limit), uint64(snapshot.Tip.Height)+1)
-	defer c.workers.Wait()
-	if err := writeBody(w, http.StatusOK, []byte(head+"[")); err != nil {
-		return err
-	}
-	for c.startRuns(); len(c.ahead) > 0; c.startRuns() {
-		r := c.ahead[0]
-		c.ahead = c.ahead[1:]
-		if err := c.send(w, r); err != nil {
-			return err
-		}
-	}
-	return writeBody(w, http.StatusOK, []byte("]}\n"))
-}
-
-// chainStream is one answer of many blocks in the making.
-type chainStream struct {
-	rules    *consensus.Rules
-	snapshot *chain.Snapshot
-	first    uint64 // height of the first block of all
-	next     uint64 // of the first that is in no run yet
-	end      uint64 // the height after the last
-	blocks   uint64 // of the next run: about runSize of them
-
-	ahead   []*chainRun // that the client has not got, in order
-	workers sync.WaitGroup
-}
-
-// chainRun is a run of blocks whose JSON is being made.
-type chainRun struct {
-	from, to uint64 // heights of those that are not in the buffer; to is not included
-	buffer   *bytes.Buffer
-	count    uint64 // of blocks in the buffer
-	err      error
-	ready    chan struct{} // closed when the buffer holds all of it, or is full, or with err
-}
-
-// startRuns sees to it that every core has a run to make.
-func (c *chainStream) startRuns() {
-	for len(c.ahead) < runtime.GOMAXPROCS(0) && c.next < c.end {
-		r := &chainRun{from: c.next, to: min(c.next+c.blocks, c.end), ready: make(chan struct{})}
-		r.buffer = buffers.Get().(*bytes.Buffer)
-		c.ahead, c.next = append(c.ahead, r), r.to
-		work := func() {
-			c.fill(r)
-			close(r.ready)
-		}
-		if len(c.ahead) == 1 && c.next == c.end {
-			work() // there is nothing else to do
-		} else {
-			c.workers.Go(work)
-		}
-	}
-}
-
-// send writes a run, and what of it did not fit into its buffer.
-func (c *chainStream) send(w *response, r *chainRun) error {
-	<-r.ready
+	buffer := buffers.Get().(*bytes.Buffer)
+	buffer.Reset()
 	defer func() {
-		if r.buffer.Cap() <= maxKept {
-			buffers.Put(r.buffer)
+		if buffer.Cap() <= maxKept {
+			buffers.Put(buffer)
 		}
 	}()
-	for r.err == nil {
-		if r.count > 0 {
-			c.blocks = max(runSize*r.count/uint64(r.buffer.Len()), 1)
-		}
-		if err := writeBody(w, http.StatusOK, r.buffer.Bytes()); err != nil || r.from == r.to {
+	buffer.WriteString(head)
+	buffer.WriteByte('[')
+	end := min(uint64(p.from)+uint64(p.limit), uint64(snapshot.Tip.Height)+1)
+	for height := uint64(p.from); height < end; {
+		if height, err = s.bufferRun(buffer, snapshot, height, end); err != nil {
 			return err
 		}
-		c.fill(r)
+		if height == end {
+			break
+		}
+		buffer.WriteByte(',')
+		if err := writeBody(w, http.StatusOK, buffer.Bytes()); err != nil {
+			return err
+		}
+		buffer.Reset()
 	}
-	return r.err
+	buffer.WriteString("]}\n")
+	return writeBody(w, http.StatusOK, buffer.Bytes())
 }
 
-// fill puts the next blocks of a run into its buffer until that is full, each
-// after a comma but for the first of all.
-func (c *chainStream) fill(r *chainRun) {
-	r.buffer.Reset()
-	r.count = 0
-	for block, err := range c.snapshot.BestBlocks(uint32(r.from), uint32(r.to-1)) {
-		if r.err = err; err != nil {
-			return
+// bufferRun appends the blocks from a height up to, not including, end, with
+// commas between them, until the buffer holds a run. It returns the height after
+// the last.
+func (s *server) bufferRun(buffer *bytes.Buffer, snapshot *chain.Snapshot, height, end uint64) (uint64, error) {
+	for block, err := range snapshot.BestBlocks(uint32(height), uint32(end-1)) {
+		if err != nil {
+			return height, err
 		}
-		if r.from > c.first {
-			r.buffer.WriteByte(',')
+		buffer.Write(appendBlock(buffer.AvailableBuffer(), s.rules, uint32(height), block))
+		if height++; buffer.Len() >= runSize {
+			break
 		}
-		r.buffer.Write(appendBlock(r.buffer.AvailableBuffer(), c.rules, uint32(r.from), block))
-		r.from++
-		if r.count++; r.buffer.Len() >= runSize {
-			return
+		if height < end {
+			buffer.WriteByte(',')
 		}
 	}
+	return height, nil
 }
 
 // marshal returns the JSON of v as it is served: without HTML escapes.

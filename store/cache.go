@@ -30,7 +30,8 @@ func (v *View) KeepCache() (release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.keepers++; c.keepers == 1 {
-		writing := int64(c.db.Metrics().MemTable.Size)
+		memTables := c.db.Metrics().MemTable
+		writing := int64(memTables.Size + memTables.ZombieSize)
 		room := c.MaxSize() - writing - max(c.Size(), passing)
 		c.released = c.Reserve(int(max(room, 0)))
 	}
