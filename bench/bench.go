@@ -98,9 +98,9 @@ type sizes struct {
 }
 
 func (c *Config) sizes() sizes {
-	s := sizes{100_000, 30, 5, 10_000, 100_000, 3, 2 * time.Second, time.Second}
+	s := sizes{100_000, 30, 20, 10_000, 100_000, 3, 2 * time.Second, time.Second}
 	if c.Quick {
-		s = sizes{1_000, 2, 1, 200, 500, 1, 200 * time.Millisecond, 50 * time.Millisecond}
+		s = sizes{1_000, 2, 2, 200, 500, 1, 200 * time.Millisecond, 50 * time.Millisecond}
 	}
 	if c.Accounts != 0 {
 		s.accounts = c.Accounts

@@ -44,9 +44,7 @@ func (m *Manager) publish(w *work) {
 	m.mu.Lock()
 	m.tip = w.ledger.tip
 	m.thaw()
-	for _, id := range w.mined {
-		m.pool.Remove(id)
-	}
+	m.pool.RemoveAll(w.mined)
 	arrivals := m.arrivals
 	m.arrivals = []mempool.Entry{}
 	m.mu.Unlock()

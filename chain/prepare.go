@@ -163,9 +163,18 @@ func (m *Manager) checkBody(c *candidate) (err error) {
 		if err := m.read(c); err != nil {
 			return err
 		}
-		if c.body, err = m.rules.CheckBody(c.state.Height, c.block); err != nil {
+		var layout consensus.Layout
+		err := sideBySide(len(c.block.Transfers), func() (err error) {
+			c.body, err = m.rules.CheckContents(c.state.Height, c.block)
+			return err
+		}, func() error {
+			layout = consensus.LayOut(c.block)
+			return nil
+		})
+		if err != nil {
 			return blockError(c.state, err)
 		}
+		c.body.Layout = layout
 	}
 	if !c.known && c.encoding == nil {
 		c.encoding = c.body.Block.Encode()

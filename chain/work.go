@@ -185,36 +185,40 @@ func (w *work) commit(publish bool) error {
 // then nothing has changed. Any other error is ours, and the work is to be
 // dropped.
 func (w *work) apply(c *candidate, body *consensus.Body) error {
-	state := c.state
+	state, n, mark := c.state, len(body.Block.Transfers), w.batch.Mark()
 	var overwritten []store.OverwrittenSalt
-	var changes []consensus.Change
+	var pending []mempool.Entry
 	var tree accounts.Tree
-	err := sideBySide(len(body.Block.Transfers), func() (err error) {
+	var changes []consensus.Change
+	err := sideBySide(n, func() (err error) {
 		overwritten, err = w.checkSalts(state, body)
 		return err
 	}, func() (err error) {
-		changes, tree, err = w.applyToTree(state, body)
+		tree, changes, err = w.applyTransfers(state, body)
 		return err
 	})
+	if err == nil {
+		err = sideBySide(n, func() error {
+			pending = w.m.pendingOf(body)
+			w.putBlock(c, body, pending)
+			w.putChanges(state, store.Undo{Changes: changes, Salts: overwritten})
+			return nil
+		}, func() (err error) {
+			tree, err = w.updateTree(state, body, tree, changes)
+			return err
+		})
+	}
 	if err != nil {
+		w.batch.Rollback(mark)
 		return err
 	}
 
 	lap := w.m.times.lap()
-	w.indexTransfers(body)
 	if !c.known {
-		w.batch.PutBlock(state.Height, state.Hash, c.encoding)
 		c.encoding = nil
 	}
-	w.batch.PutState(state, store.HaveBody|store.Applied)
-	w.batch.PutUndo(state.Height, state.Hash, store.Undo{Changes: changes, Salts: overwritten})
-	w.batch.PutBest(state.Height, state.Hash)
-	for _, change := range changes {
-		w.batch.PutAccount(change.Party, change.After)
-		if _, noted := w.spent[change.Account]; noted || change.After < change.Before {
-			w.spent[change.Account] = change.After
-		}
-	}
+	w.noteTransfers(body, pending)
+	w.noteSpent(changes)
 	past, nodes := w.ledger.history.Append(state.HistoryLeaf().Sum())
 	for _, n := range nodes {
 		w.batch.PutHistoryNode(n)
@@ -238,28 +242,35 @@ func sideBySide(n int, first, second func() error) error {
 	return cmp.Or(first(), <-done)
 }
 
-// applyToTree applies a body to the balances after the tip. It returns what that
-// changes, and the tree with it, after the commitment was compared.
-func (w *work) applyToTree(state consensus.State, body *consensus.Body) ([]consensus.Change, accounts.Tree, error) {
+// applyTransfers applies a body to the balances after the tip. It returns what
+// that changes, and the tree with all that it read in memory.
+func (w *work) applyTransfers(state consensus.State, body *consensus.Body) (accounts.Tree, []consensus.Change, error) {
 	lap := w.m.times.lap()
 	tree, balances, err := body.Balances(w.ledger.tree)
 	if err != nil {
-		return nil, tree, err
+		return tree, nil, err
 	}
 	lap(Balances)
 	changes, err := w.m.rules.ApplyBody(balances, body)
 	if err != nil {
-		return nil, tree, blockError(state, err)
+		return tree, nil, blockError(state, err)
 	}
 	lap(Transfers)
-	if tree, err = tree.Update(consensus.LeavesAfter(changes)); err != nil {
-		return nil, tree, err
+	return tree, changes, nil
+}
+
+// updateTree returns the tree with changes made, after the commitment was compared.
+func (w *work) updateTree(state consensus.State, body *consensus.Body, tree accounts.Tree, changes []consensus.Change) (accounts.Tree, error) {
+	lap := w.m.times.lap()
+	tree, err := tree.Update(consensus.LeavesAfter(changes))
+	if err != nil {
+		return tree, err
 	}
 	if err := w.m.rules.CheckCommitment(body, tree.Root(), w.ledger.history.Root()); err != nil {
-		return nil, tree, blockError(state, err)
+		return tree, blockError(state, err)
 	}
 	lap(Tree)
-	return changes, tree, nil
+	return tree, nil
 }
 
 // checkSalts refuses a transfer whose sender and salt an earlier block of this
@@ -308,44 +319,95 @@ func (l *ledger) supply(b consensus.Balances, t *types.Transfer) error {
 	return nil
 }
 
-// indexTransfers enters a block's transfers into the indexes and takes them, and
-// what has their senders and salts, out of the pending ones.
-func (w *work) indexTransfers(body *consensus.Body) {
-	pending := w.m.pendingOf(body)
+// putBlock stores a block, enters its transfers into the indexes and takes them,
+// and what has their senders and salts, out of the pending ones.
+func (w *work) putBlock(c *candidate, body *consensus.Body, pending []mempool.Entry) {
+	lap := w.m.times.lap()
+	state := c.state
+	if !c.known {
+		w.batch.PutBlock(state.Height, state.Hash, c.encoding)
+	}
+	w.batch.PutState(state, store.HaveBody|store.Applied)
+	w.batch.PutBest(state.Height, state.Hash)
 	for i := range body.Block.Transfers {
-		t := &body.Block.Transfers[i]
-		key, id := keyOf(t), body.IDs[i+1]
-		record := store.TransferRecord{Loc: store.Loc{Height: body.Height, Position: uint32(i)}}
-		for _, e := range []mempool.Entry{w.returned[key], pending[key]} {
-			if e.Transfer == nil {
-				continue
-			}
+		t, id := &body.Block.Transfers[i], body.IDs[i+1]
+		record := store.TransferRecord{Loc: locOf(body, i)}
+		for _, e := range w.replacedBy(body, i, pending) {
 			w.batch.DeletePending(e.Seq)
 			if e.ID == id {
 				record.Answered = e.Answered
 			}
-			w.mined = append(w.mined, e.ID)
 		}
-		delete(w.returned, key)
-		w.salts[key] = savedSalt{loc: record.Loc}
 		w.batch.PutSalt(t.Sender, t.Salt, record.Loc)
 		w.batch.PutTransfer(id, record)
 	}
+	lap(Index)
 }
 
-// pendingOf returns the pool's entries with the senders and salts of a body.
-func (m *Manager) pendingOf(body *consensus.Body) map[saltKey]mempool.Entry {
+func locOf(body *consensus.Body, i int) store.Loc {
+	return store.Loc{Height: body.Height, Position: uint32(i)}
+}
+
+// replacedBy returns the transfers with the sender and salt of transfer i of a body
+// that wait in the pool, or were returned to it by an undone block.
+func (w *work) replacedBy(body *consensus.Body, i int, pending []mempool.Entry) []mempool.Entry {
+	var found []mempool.Entry
+	if len(pending) > 0 && pending[i].Transfer != nil {
+		found = pending[i : i+1]
+	}
+	if len(w.returned) > 0 {
+		if e, ok := w.returned[keyOf(&body.Block.Transfers[i])]; ok {
+			found = append([]mempool.Entry{e}, found...)
+		}
+	}
+	return found
+}
+
+// putChanges stores the balances after a block, and what takes them back.
+func (w *work) putChanges(state consensus.State, undo store.Undo) {
+	lap := w.m.times.lap()
+	w.batch.PutUndo(state.Height, state.Hash, undo)
+	for _, change := range undo.Changes {
+		w.batch.PutAccount(change.Party, change.After)
+	}
+	lap(Index)
+}
+
+// noteTransfers remembers the salts of a block that is applied until they are
+// committed, and what it means for the pool.
+func (w *work) noteTransfers(body *consensus.Body, pending []mempool.Entry) {
+	for i := range body.Block.Transfers {
+		key := keyOf(&body.Block.Transfers[i])
+		for _, e := range w.replacedBy(body, i, pending) {
+			w.mined = append(w.mined, e.ID)
+		}
+		delete(w.returned, key)
+		w.salts[key] = savedSalt{loc: locOf(body, i)}
+	}
+}
+
+// noteSpent remembers the balances that fell.
+func (w *work) noteSpent(changes []consensus.Change) {
+	for _, change := range changes {
+		if _, noted := w.spent[change.Account]; noted || change.After < change.Before {
+			w.spent[change.Account] = change.After
+		}
+	}
+}
+
+// pendingOf returns the pool's entries with the senders and salts of a body's
+// transfers, one for each of them, empty where the pool has none; nil if it has
+// nothing at all.
+func (m *Manager) pendingOf(body *consensus.Body) []mempool.Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.pool.Len() == 0 {
 		return nil
 	}
-	pending := make(map[saltKey]mempool.Entry)
-	for i := range body.Block.Transfers {
+	pending := make([]mempool.Entry, len(body.Block.Transfers))
+	for i := range pending {
 		t := &body.Block.Transfers[i]
-		if e, ok := m.pool.BySalt(t.Sender, t.Salt); ok {
-			pending[keyOf(t)] = e
-		}
+		pending[i], _ = m.pool.BySalt(t.Sender, t.Salt)
 	}
 	return pending
 }

@@ -27,6 +27,16 @@ type saltKey struct {
 // the index of the transfer. What MayBeMangled comes first, so that any other
 // error is the fault of whoever made the header.
 func (r *Rules) CheckBody(height uint32, b *types.Block) (*Body, error) {
+	body, err := r.CheckContents(height, b)
+	if err == nil {
+		body.Layout = LayOut(b)
+	}
+	return body, err
+}
+
+// CheckContents is CheckBody without the Layout of the Body that it returns, for a
+// caller that has more than one core and makes it meanwhile.
+func (r *Rules) CheckContents(height uint32, b *types.Block) (*Body, error) {
 	body := &Body{Block: b, Height: height, Size: b.Size()}
 	if body.Size > int(r.MaxBlockSize) {
 		return nil, fmt.Errorf("%w: %d bytes, not %d", ErrBlockSize, body.Size, r.MaxBlockSize)
@@ -50,7 +60,6 @@ func (r *Rules) CheckBody(height uint32, b *types.Block) (*Body, error) {
 		}
 		seen[key] = i
 	}
-	body.Layout = LayOut(b)
 	return body, nil
 }
 

@@ -270,6 +270,31 @@ func (p *Pool) Remove(id types.Hash) (Entry, bool) {
 	return p.remove(e), true
 }
 
+// RemoveAll takes transfers out, those of them that are there: what a block holds,
+// most of all, which may be nearly everything.
+func (p *Pool) RemoveAll(ids []types.Hash) {
+	gone := make(map[*Entry]bool, len(ids))
+	for _, id := range ids {
+		if e := p.get(id); e != nil {
+			gone[e] = true
+		}
+	}
+	if len(gone) < p.Len()/2 {
+		for e := range gone {
+			p.remove(e)
+		}
+		return
+	}
+	rest := New(p.rules, p.limits)
+	p.best.Ascend(func(i item) bool {
+		if !gone[i.entry] {
+			rest.insert(i.entry)
+		}
+		return true
+	})
+	*p = *rest
+}
+
 // Expire takes out and returns what a block at height, the next one, can hold no
 // more. Its work is in proportion to what it returns.
 func (p *Pool) Expire(height uint32) []Entry {

@@ -222,6 +222,18 @@ func againstTwin(rules *consensus.Rules) func(*rapid.T) {
 					t.Fatalf("removed %v %v, again %v", got.Seq, ok, again)
 				}
 			},
+			"remove all": func(t *rapid.T) {
+				gone := make(map[types.Hash]bool)
+				var ids []types.Hash
+				for _, e := range w.list {
+					if rapid.Bool().Draw(t, "gone") {
+						gone[e.ID] = true
+						ids = append(ids, e.ID)
+					}
+				}
+				p.RemoveAll(append(ids, types.Hash{1})) // and one that is not there
+				w.take(func(e Entry) bool { return gone[e.ID] })
+			},
 			"expire": func(t *rapid.T) {
 				height++
 				sameEntries(t, "expired", p.Expire(height), w.take(func(e Entry) bool { return e.Transfer.Expiry < height }))

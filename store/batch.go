@@ -63,6 +63,17 @@ func (b *Batch) Close() {
 // twice counts twice.
 func (b *Batch) Len() int { return len(b.changes.bytes) }
 
+// Mark is a place in a batch, to roll back to.
+type Mark struct{ bytes, list int }
+
+// Mark returns the present end of the batch.
+func (b *Batch) Mark() Mark { return Mark{len(b.changes.bytes), len(b.changes.list)} }
+
+// Rollback forgets every change since m.
+func (b *Batch) Rollback(m Mark) {
+	b.changes.bytes, b.changes.list = b.changes.bytes[:m.bytes], b.changes.list[:m.list]
+}
+
 // PutState stores a block's consensus state and what is known of it.
 func (b *Batch) PutState(s consensus.State, status Status) {
 	b.value = appendState(b.value[:0], s, status)

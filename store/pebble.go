@@ -14,10 +14,10 @@ import (
 const (
 	defaultCache = 32 << 20
 	minCache     = 1 << 20 // also of a database that is only looked into
-	memTable     = 16 << 20
+	memTable     = 4 << 20
 	// writing is what changes take on their way to the disk. Pebble takes it out of
 	// the cache, which would be empty just when a node that catches up reads most.
-	writing = 96 << 20
+	writing = 32 << 20
 )
 
 func (o Options) logger() *slog.Logger {

@@ -371,3 +371,24 @@ func checkGenesis(t *testing.T, s *Store, rules *consensus.Rules) {
 		t.Errorf("the accounts give commitment %x, the block has %x", root, block.Reward.Commitment)
 	}
 }
+
+// What a batch was given after a mark is gone when it was rolled back.
+func TestRollback(t *testing.T) {
+	s := memoryStore(t)
+	commit(t, s, func(b *Batch) {
+		b.PutBest(1, hashOf(1))
+		mark := b.Mark()
+		b.PutBest(1, hashOf(2))
+		b.PutBest(2, hashOf(2))
+		b.Rollback(mark)
+		b.PutBest(3, hashOf(3))
+	})
+	for height, want := range map[uint32]types.Hash{1: hashOf(1), 3: hashOf(3)} {
+		if got, err := s.BestHash(height); got != want || err != nil {
+			t.Errorf("at %d there is %v, %v", height, got, err)
+		}
+	}
+	if got, err := s.BestHash(2); !errors.Is(err, ErrNotFound) {
+		t.Errorf("at 2 there is %v, %v", got, err)
+	}
+}
