@@ -8,6 +8,7 @@ import (
 	"cairn/chain"
 	"cairn/chain/chaintest"
 	"cairn/consensus"
+	"cairn/store"
 	"cairn/types"
 )
 
@@ -102,6 +103,52 @@ func TestValidPartOfInvalidRun(t *testing.T) {
 	f.wantError(f.add("a1", "a2", "a3"), consensus.ErrInsufficient, "a3")
 	f.wantTip("a2")
 	f.wantError(f.add("a3"), chain.ErrInvalid, "a3")
+}
+
+// Of a block whose commitment turns out wrong nothing is left, though its records
+// were put together beside the tree, and the block before it, in the same batch,
+// is kept.
+func TestNothingOfAWrongCommitment(t *testing.T) {
+	for _, transfers := range []uint64{1, 300} { // one after another, and side by side
+		f := newFixture(t, nil)
+		f.Add("a1", chaintest.Genesis, chaintest.Spec{Transfers: []types.Transfer{pay("x", "y", 1, 0)}})
+		var spec chaintest.Spec
+		for salt := range transfers {
+			spec.Transfers = append(spec.Transfers, pay("x", "z", 1, salt+1))
+		}
+		f.Add("a2", "a1", spec)
+		bad := *f.Block("a2")
+		bad.Reward.Commitment[0] ^= 1
+		bad.Header.MerkleRoot, _ = types.MerkleRoot(bad.IDs())
+		target, err := consensus.CompactToTarget(bad.Header.Bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for !target.Meets(bad.Header.Hash()) {
+			bad.Header.Nonce++
+		}
+		if err := f.AddBlocks(t.Context(), []*types.Block{f.Block("a1"), &bad}); !errors.Is(err, consensus.ErrCommitment) {
+			t.Fatalf("got %v", err)
+		}
+		f.wantTip("a1")
+		if balance, err := f.store.Account("z"); balance != 0 || err != nil {
+			t.Errorf("z has %d, %v", balance, err)
+		}
+		for i := range bad.Transfers {
+			p := &bad.Transfers[i]
+			if _, found, err := f.store.SaltLoc(p.Sender, p.Salt); found || err != nil {
+				t.Errorf("salt %d is taken, %v", p.Salt, err)
+			}
+			if _, found, err := f.store.TransferLoc(p.ID()); found || err != nil {
+				t.Errorf("transfer %d is on the chain, %v", i, err)
+			}
+		}
+		if hash, err := f.store.BestHash(2); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("block 2 is %v, %v", hash, err)
+		}
+		f.mustAdd("a2")
+		f.wantTip("a2")
+	}
 }
 
 // A body that somebody damaged says nothing about the block: the good body is
