@@ -244,14 +244,10 @@ func (m *Manager) verifyAlone(ctx context.Context, c *candidate) error {
 // verified tells for each transfer of a body whether the pool holds the very
 // same one: its signature is in its id, and was verified when it came in.
 func (m *Manager) verified(body *consensus.Body) []bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.pool.Len() == 0 {
+	if m.Pool().Transfers == 0 {
 		return nil
 	}
 	verified := make([]bool, len(body.Block.Transfers))
-	for i := range verified {
-		_, verified[i] = m.pool.Get(body.IDs[i+1])
-	}
+	m.lookUp(len(verified), func(i int) { _, verified[i] = m.pool.Get(body.IDs[i+1]) })
 	return verified
 }

@@ -399,17 +399,28 @@ func (w *work) noteSpent(changes []consensus.Change) {
 // transfers, one for each of them, empty where the pool has none; nil if it has
 // nothing at all.
 func (m *Manager) pendingOf(body *consensus.Body) []mempool.Entry {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.pool.Len() == 0 {
+	if m.Pool().Transfers == 0 {
 		return nil
 	}
 	pending := make([]mempool.Entry, len(body.Block.Transfers))
-	for i := range pending {
+	m.lookUp(len(pending), func(i int) {
 		t := &body.Block.Transfers[i]
 		pending[i], _ = m.pool.BySalt(t.Sender, t.Salt)
-	}
+	})
 	return pending
+}
+
+// lookUp calls look for each number below n with the state lock held, which it
+// lets go of now and then, so that readers need not wait for a whole block.
+func (m *Manager) lookUp(n int, look func(i int)) {
+	const atOnce = 256
+	for from := 0; from < n; from += atOnce {
+		m.mu.Lock()
+		for i := from; i < min(from+atOnce, n); i++ {
+			look(i)
+		}
+		m.mu.Unlock()
+	}
 }
 
 // undo takes the tip off: it writes back what was there before. Its transfers
