@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -337,6 +338,21 @@ func TestHelper(t *testing.T) {
 	blocks := n.Chain("a", chaintest.Genesis, 400, chaintest.Spec{})
 	node := n.node()
 	part, whole := n.stranger(blocks[:200]...), n.stranger(blocks...)
+	asked := make(chan struct{})
+	once := sync.OnceFunc(func() { close(asked) })
+	part.onBlocks = func(w http.ResponseWriter, r *http.Request) {
+		once()
+		part.serveBlocks(w, r)
+	}
+	whole.onBlocks = func(w http.ResponseWriter, r *http.Request) {
+		select { // otherwise it may have given everything before the other is asked
+		case <-asked:
+		case <-r.Context().Done():
+			return
+		case <-time.After(time.Second):
+		}
+		whole.serveBlocks(w, r)
+	}
 	node.register(n.host("part", part), n.host("whole", whole))
 	node.wantSync(true, Adopted, Adopted)
 	node.wantTip("a400")
