@@ -10,16 +10,12 @@ import (
 	"time"
 )
 
-// stallTime is how long a client may take to accept stallSize bytes of an answer,
-// and to send the body of its request.
-const (
-	stallTime = 30 * time.Second
-	stallSize = 32 << 10
-)
+// stallTime is how long a client may take to accept a piece of an answer, and to
+// send the body of its request.
+const stallTime = 30 * time.Second
 
-// pieceSize is the most bytes that are written at once, under one deadline. Each
-// write wakes the client, which costs more than to copy this much.
-const pieceSize = 4 * stallSize
+// pieceSize is the most bytes that are written under one deadline.
+const pieceSize = 32 << 10
 
 // handler answers a request or returns why it doesn't. An error before the first
 // byte of the answer becomes a problem; after that the connection is cut, so
@@ -135,7 +131,7 @@ func (s *server) catch(w *response, r *http.Request) {
 }
 
 // response is a ResponseWriter that remembers the status and gives up on a client
-// that takes less than stallSize bytes in stall. However long an answer is, a client that
+// that takes nothing for stall. However long an answer is, a client that
 // keeps reading gets all of it.
 type response struct {
 	http.ResponseWriter
@@ -164,18 +160,13 @@ func (w *response) Write(b []byte) (int, error) {
 	for {
 		piece := b[written:min(len(b), written+pieceSize)]
 		// Fails only for a connection that has no deadlines: one in a test.
-		_ = w.control.SetWriteDeadline(time.Now().Add(w.patience(len(piece))))
+		_ = w.control.SetWriteDeadline(time.Now().Add(w.stall))
 		n, err := w.ResponseWriter.Write(piece)
 		written += n
 		if err != nil || written == len(b) {
 			return written, err
 		}
 	}
-}
-
-// patience is how long a client may take to accept n bytes.
-func (w *response) patience(n int) time.Duration {
-	return w.stall * time.Duration((n+stallSize-1)/stallSize)
 }
 
 // expectBody gives the body of a request as long to arrive, whether a handler

@@ -59,7 +59,7 @@ func quoteAll(values []string) string {
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // runSize is how much of an answer is made between two waits for the client.
-const runSize = pieceSize
+const runSize = 4 * pieceSize
 
 // maxKept is the most bytes of a buffer that is kept for reuse: one that held a
 // huge block is let go.
@@ -74,7 +74,6 @@ func (s *server) streamChain(w *response, head string, p part) (err error) {
 		return err
 	}
 	defer snapshot.Close()
-	defer snapshot.KeepCache()()
 	buffer := buffers.Get().(*bytes.Buffer)
 	buffer.Reset()
 	defer func() {
@@ -104,8 +103,10 @@ func (s *server) streamChain(w *response, head string, p part) (err error) {
 
 // bufferRun appends the blocks from a height up to, not including, end, with
 // commas between them, until the buffer holds a run. It returns the height after
-// the last.
+// the last. The cache is kept as it is for no longer than that: a client may take
+// for ever to read an answer.
 func (s *server) bufferRun(buffer *bytes.Buffer, snapshot *chain.Snapshot, height, end uint64) (uint64, error) {
+	defer snapshot.KeepCache()()
 	for block, err := range snapshot.BestBlocks(uint32(height), uint32(end-1)) {
 		if err != nil {
 			return height, err

@@ -214,9 +214,7 @@ func (w *work) apply(c *candidate, body *consensus.Body) error {
 	}
 
 	lap := w.m.times.lap()
-	if !c.known {
-		c.encoding = nil
-	}
+	c.encoding = nil
 	w.noteTransfers(body, pending)
 	w.noteSpent(changes)
 	past, nodes := w.ledger.history.Append(state.HistoryLeaf().Sum())

@@ -145,26 +145,19 @@ func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
 	if !readOnly {
 		cacheBytes += writing
 	}
+	blocks := pebble.NewCache(cacheBytes)
+	defer blocks.Unref() // the database holds its own reference
 	options := s.pebbleOptions()
-	options.Cache = pebble.NewCache(cacheBytes)
+	options.Cache = blocks
 	options.ReadOnly = readOnly
-	err := s.failure.run(func() (err error) {
+	return s.failure.run(func() (err error) {
 		s.db, err = pebble.Open(s.dir.file(name), options)
-		s.reader = s.db
+		s.reader, s.cache = s.db, &cache{Cache: blocks, db: s.db}
 		return err
 	})
-	s.cache = &cache{Cache: options.Cache, db: s.db}
-	if err != nil {
-		options.Cache.Unref()
-	}
-	return err
 }
 
-func (s *Store) closePebble() error {
-	err := s.failure.run(s.db.Close)
-	s.cache.Unref()
-	return err
-}
+func (s *Store) closePebble() error { return s.failure.run(s.db.Close) }
 
 // load reads the rules, and checks that they are those of the marker and that
 // there is a chain.
