@@ -54,6 +54,7 @@ type download struct {
 	reader      []*worker        // who reads a block, for which there is memory
 	handed      int              // blocks handed over
 	next        int              // the first that is not here
+	ended       int              // calls that were ended for want of memory for the block that is needed next
 	free        int              // none before is free
 	outstanding int              // blocks that have an owner
 	runs        []int64          // cost of each run that is with the chain
@@ -65,7 +66,7 @@ type download struct {
 type worker struct {
 	*holder
 	reader *bufio.Reader // of the call under way
-	abort  func()        // ends that call
+	abort  func()        // ends that call; nil once it was ended
 	moved  time.Time     // when it last took or brought blocks
 }
 
@@ -204,13 +205,14 @@ func (d *download) starving(i int) bool {
 }
 
 // stuck returns the worker of another neighbour that has had the next block for
-// too long.
+// too long. How long that is doubles with each call that was ended for this block:
+// however slow they all are, one gets the time that it needs.
 func (d *download) stuck(w *worker) *worker {
 	if d.next == len(d.hashes) {
 		return nil
 	}
-	o := d.owner[d.next]
-	if o == nil || o.peer == w.peer || time.Since(o.moved) < d.s.limits.reassign {
+	o, patience := d.owner[d.next], d.s.limits.reassign<<min(d.ended, 10)
+	if o == nil || o.peer == w.peer || time.Since(o.moved) < patience {
 		return nil
 	}
 	return o
@@ -307,7 +309,11 @@ func (d *download) admit(w *worker, i, size int) (wanted, admitted bool) {
 	d.cost[i] = costOf(size)
 	if d.cost[i] > d.room() {
 		if other := d.reader[i]; other != nil {
-			other.abort()
+			if other.abort != nil {
+				other.abort()
+				other.abort = nil
+				d.ended++
+			}
 			return true, false
 		}
 		if !d.starving(i) {
@@ -364,6 +370,7 @@ func (d *download) arrive(w *worker, i, size int, in chain.Incoming) {
 	}
 	for d.next < len(d.hashes) && d.isHere(d.next) {
 		d.next++
+		d.ended = 0
 	}
 	if d.next > d.handed {
 		d.signal()

@@ -3,6 +3,7 @@ package syncer
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -267,6 +268,43 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		node.register(n.host("bad", bad), n.host("good", good))
 		node.wantSync(true, Malformed, Adopted)
 		if peak := node.peak.Load(); peak > costOf(blocks[0].Size()+1) {
+			t.Errorf("%d bytes were held, a block is %d", peak, blocks[0].Size())
+		}
+	})
+}
+
+// Where there is memory for one block, and each neighbour needs longer for it than a
+// block is waited for before another is asked, one of them is left to finish.
+func TestSlowNeighbours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, nil)
+		blocks := bulky(n, 2)
+		node := n.node()
+		node.limits.held = 1
+		for _, name := range []string{"one", "two"} {
+			s := n.stranger(blocks...)
+			s.onBlocks = func(w http.ResponseWriter, r *http.Request) {
+				whole := httptest.NewRecorder()
+				s.serveBlocks(whole, r)
+				for piece := range slices.Chunk(whole.Body.Bytes(), 10_000) {
+					w.Write(piece)
+					w.(http.Flusher).Flush()
+					select {
+					case <-time.After(4 * time.Second):
+					case <-r.Context().Done():
+						return
+					}
+				}
+			}
+			node.register(n.host(name, s))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		if _, err := node.Sync(ctx); err != nil {
+			t.Errorf("Sync: %v", err)
+		}
+		node.wantTip("x2")
+		if peak := node.peak.Load(); peak > costOf(blocks[0].Size()) {
 			t.Errorf("%d bytes were held, a block is %d", peak, blocks[0].Size())
 		}
 	})
