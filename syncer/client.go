@@ -53,7 +53,7 @@ func defaultLimits() limits {
 		busyTries:   3,
 		grace:       3 * time.Second,
 		reassign:    3 * time.Second,
-		held:        24 << 20, // the lists of a round take 9 MB more
+		held:        60 << 20, // the lists of a round take 9 MB more
 		round:       maxHeaders,
 	}
 }
