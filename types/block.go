@@ -57,6 +57,28 @@ func DecodeBlock(b []byte) (*Block, error) {
 	return block, nil
 }
 
+// DecodeTransferIn reads transfer i, from 0, of a block's encoding and skips over
+// those before it; ErrMalformed where there is none. What comes after it is not
+// looked at.
+func DecodeTransferIn(block []byte, i uint32) (t Transfer, err error) {
+	d := decoder{b: block, borrow: true}
+	var reward Reward
+	d.header()
+	count := d.count()
+	d.reward(&reward)
+	if d.err == nil && uint64(i)+1 >= count {
+		d.fail("a block of %d transactions has no transfer %d", count, i)
+	}
+	for range i {
+		if d.transfer(&t); d.err != nil {
+			break
+		}
+	}
+	d.borrow = false
+	d.transfer(&t)
+	return t, d.err
+}
+
 // Borrow does what DecodeBlock does without making garbage: it overwrites b, whose
 // memory it uses again, and the accounts and memos in it are those of encoding, so
 // that b is good only for as long as encoding does not change. After an error it is

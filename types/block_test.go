@@ -3,7 +3,9 @@ package types
 import (
 	"bytes"
 	"errors"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -190,4 +192,25 @@ func FuzzDecodeBlock(f *testing.F) {
 			t.Error("IDs are not those of the transactions")
 		}
 	})
+}
+
+func TestDecodeTransferIn(t *testing.T) {
+	block := &Block{Reward: Reward{Height: 1, Recipient: "miner"}}
+	for i := range 300 {
+		block.Transfers = append(block.Transfers, Transfer{Sender: "a", Recipient: "bob", Amount: uint64(i), Memo: strings.Repeat("m", i%256)})
+	}
+	encoding := block.Encode()
+	for i, want := range block.Transfers {
+		if got, err := DecodeTransferIn(encoding, uint32(i)); err != nil || got != want {
+			t.Fatalf("transfer %d: %+v, %v", i, got, err)
+		}
+	}
+	for _, c := range []struct {
+		block []byte
+		i     uint32
+	}{{encoding, 300}, {encoding, math.MaxUint32}, {encoding[:len(encoding)-1], 299}, {nil, 0}, {encoding[:100], 0}} {
+		if _, err := DecodeTransferIn(c.block, c.i); !errors.Is(err, ErrMalformed) {
+			t.Errorf("transfer %d of %d bytes: %v", c.i, len(c.block), err)
+		}
+	}
 }
