@@ -43,7 +43,11 @@ func forge(t *testing.T, s *store.Store, blocks ...*types.Block) {
 			b.PutHistoryNode(n)
 		}
 		var undo store.Undo
-		for _, p := range consensus.LayOut(block).Parties {
+		layout := consensus.LayOut(block)
+		for p, positions := range layout.Mentions() {
+			b.PutMention(p.Key, state.Height, positions)
+		}
+		for _, p := range layout.Parties {
 			undo.Changes = append(undo.Changes, consensus.Change{Party: p, Before: balances[p.Account]})
 		}
 		for i, tr := range block.Transfers {

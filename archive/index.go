@@ -3,6 +3,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"cairn/consensus"
 	"cairn/store"
@@ -56,10 +57,38 @@ func (v *verifier) checkTransfers(l *loaded, undo store.Undo, haveUndo bool) err
 			return err
 		}
 	}
+	if err := v.checkMentions(l.height, &l.body.Layout); err != nil {
+		return err
+	}
 	if haveUndo && len(overwritten) > 0 {
 		v.record(store.UndoKey(l.height, l.hash), l.height,
 			fmt.Errorf("it says that the block wrote over salt %d of %s, and that is not in the order of its transfers",
 				overwritten[0].Salt, v.name(overwritten[0].Sender)))
+	}
+	return nil
+}
+
+// checkMentions checks what the index of accounts says of a block. The error is
+// ours.
+func (v *verifier) checkMentions(height uint32, layout *consensus.Layout) error {
+	for party, positions := range layout.Mentions() {
+		m, found, err := v.view.Mention(party.Key, height)
+		if err != nil && !errors.Is(err, store.ErrDamaged) {
+			return err
+		}
+		if err == nil && found {
+			v.mentions++
+		}
+		switch {
+		case err != nil:
+		case !found:
+			err = errMissing
+		case !slices.Equal(m.Positions, positions):
+			err = fmt.Errorf("it names the transfers %d, and %s is in %d", m.Positions, v.name(party.Account), positions)
+		default:
+			continue
+		}
+		v.record(store.MentionKey(party.Key, height), height, err)
 	}
 	return nil
 }

@@ -61,8 +61,10 @@ func (s *sweeper) all() error {
 		store.PrefixAccount:   s.accountRecord,
 		store.PrefixSalt:      s.saltRecord,
 		store.PrefixTransfer:  s.transferRecord,
+		store.PrefixMention:   s.mentionRecord,
 		store.PrefixPending:   s.pendingRecord,
 		store.PrefixNeighbour: s.neighbourRecord,
+		store.PrefixToken:     s.tokenRecord,
 		store.PrefixGeneral:   s.generalRecord,
 	}
 	done, total := uint64(0), s.expected()
@@ -94,7 +96,7 @@ func (s *sweeper) all() error {
 func (s *sweeper) expected() uint64 {
 	blocks := uint64(len(s.path))
 	nodes := 2*blocks - uint64(bits.OnesCount64(blocks))
-	return 5*blocks + 3*uint64(len(s.side)) + nodes + 2*s.report.Transfers + s.tree.Count()
+	return 5*blocks + 3*uint64(len(s.side)) + nodes + 2*s.report.Transfers + s.mentions + s.tree.Count()
 }
 
 // onPath tells whether a block is on the best chain.
@@ -221,6 +223,12 @@ func (s *sweeper) transferRecord(r store.Record) {
 	}
 }
 
+func (s *sweeper) mentionRecord(r store.Record) {
+	if _, _, err := r.Mention(); err != nil {
+		s.own(r.Key, err)
+	}
+}
+
 // pendingChunk is how many signatures of pending transfers are checked together.
 const pendingChunk = 1024
 
@@ -273,6 +281,12 @@ func (s *sweeper) neighbourRecord(r store.Record) {
 	}
 }
 
+func (s *sweeper) tokenRecord(r store.Record) {
+	if _, err := r.Token(); err != nil {
+		s.own(r.Key, err)
+	}
+}
+
 func (s *sweeper) generalRecord(r store.Record) {
 	err := r.General()
 	if err == nil && bytes.Equal(r.Key, store.GenesisKey()) && !bytes.Equal(r.Value, s.rules.JSON()) {
@@ -294,6 +308,11 @@ func (s *sweeper) compareCounts() error {
 	}
 	if s.seen[store.PrefixTransfer] > s.located {
 		if err := s.uncalledTransfers(); err != nil {
+			return err
+		}
+	}
+	if s.seen[store.PrefixMention] > s.mentions {
+		if err := s.uncalledMentions(); err != nil {
 			return err
 		}
 	}
@@ -346,6 +365,39 @@ func (s *sweeper) uncalledTransfers() error {
 		if err != nil {
 			s.record(bytes.Clone(r.Key), record.Height, fmt.Errorf("%w: %w", errUncalled, err))
 		}
+	}
+	return nil
+}
+
+func (s *sweeper) uncalledMentions() error {
+	for r, err := range s.view.Records(store.PrefixMention) {
+		if err != nil {
+			return err
+		}
+		key, m, err := r.Mention()
+		if err != nil {
+			continue
+		}
+		if err := s.mentioned(key, m.Height); err != nil {
+			s.record(bytes.Clone(r.Key), m.Height, fmt.Errorf("%w: %w", errUncalled, err))
+		}
+	}
+	return nil
+}
+
+// mentioned says why the best chain's block at a height does not name an account.
+// It is nil also where the block cannot be read.
+func (s *sweeper) mentioned(key accounts.Key, height uint32) error {
+	if height == 0 || int64(height) >= int64(len(s.path)) {
+		return fmt.Errorf("there is no block %d with transfers", height)
+	}
+	block, err := s.view.Block(height, s.path[height])
+	if err != nil || s.noBody[height] {
+		return nil
+	}
+	layout := consensus.LayOut(block)
+	if !slices.ContainsFunc(layout.Parties, func(p consensus.Party) bool { return p.Key == key }) {
+		return fmt.Errorf("block %d does not name the account", height)
 	}
 	return nil
 }

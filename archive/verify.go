@@ -85,9 +85,10 @@ type verifier struct {
 	// what depends on those has been said already.
 	noBody, noUndo map[uint32]bool
 
-	reuse   reuse
-	salts   uint64 // entries of the index of salts that are as they should be
-	located uint64 // entries of the index of transfers that are
+	reuse    reuse
+	salts    uint64 // entries of the index of salts that are as they should be
+	mentions uint64 // entries of the index of accounts that are there
+	located  uint64 // entries of the index of transfers that are
 }
 
 // sideBlock is a block beside the best chain.

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
 
+	"cairn/accounts"
 	"cairn/chain"
 	"cairn/chain/chaintest"
 	"cairn/consensus"
@@ -167,6 +169,7 @@ func (f *fixture) checkStored(name string) {
 		}
 	}
 	transfers := 0
+	named := make(map[types.Account][]store.Mention)
 	hash := f.State(name).Hash
 	for height := f.State(name).Height; ; height-- {
 		best, err := s.BestHash(height)
@@ -187,6 +190,7 @@ func (f *fixture) checkStored(name string) {
 			}
 			transfers++
 		}
+		noteMentions(named, height, block)
 		if height == 0 {
 			break
 		}
@@ -198,6 +202,7 @@ func (f *fixture) checkStored(name string) {
 		want int
 	}{
 		{"transfers", store.PrefixTransfer, transfers},
+		{"entries of accounts in blocks", store.PrefixMention, f.checkMentions(s, named)},
 		{"entries of the best chain", store.PrefixBest, int(s.Tip.Height) + 1},
 		{"undo records", store.PrefixUndo, int(s.Tip.Height)},
 	} {
@@ -205,6 +210,44 @@ func (f *fixture) checkStored(name string) {
 			f.t.Errorf("%d %s, want %d", n, c.what, c.want)
 		}
 	}
+}
+
+// noteMentions adds to named, without any cleverness, which accounts a block names.
+func noteMentions(named map[types.Account][]store.Mention, height uint32, block *types.Block) {
+	if height == 0 {
+		return
+	}
+	at := make(map[types.Account][]uint32)
+	for i, t := range block.Transfers {
+		at[t.Sender] = append(at[t.Sender], uint32(i))
+		if t.Recipient != t.Sender {
+			at[t.Recipient] = append(at[t.Recipient], uint32(i))
+		}
+	}
+	at[block.Reward.Recipient] = append(at[block.Reward.Recipient], consensus.RewardPosition)
+	for a, positions := range at {
+		named[a] = append(named[a], store.Mention{Height: height, Positions: positions})
+	}
+}
+
+// checkMentions compares the index of accounts with what blocks name, the last
+// first, and returns how many entries there should be.
+func (f *fixture) checkMentions(s *chain.Snapshot, named map[types.Account][]store.Mention) (n int) {
+	f.t.Helper()
+	for a, want := range named {
+		var got []store.Mention
+		for m, err := range s.Mentions(accounts.KeyOf(a), s.Tip.Height) {
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			got = append(got, m)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			f.t.Errorf("where %q is named (-want +got):\n%s", a, diff)
+		}
+		n += len(want)
+	}
+	return n
 }
 
 // count returns how many records a prefix has.

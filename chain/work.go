@@ -37,10 +37,17 @@ type effects struct {
 	// returned are the transfers of undone blocks that no applied block holds:
 	// they go back to the pool.
 	returned map[saltKey]mempool.Entry
-	// mined are the ids of pending transfers that applied blocks hold, or whose
-	// salt they hold; spent the balances that fell, which the pool has to cover.
-	mined []types.Hash
+	// mined are pending transfers that applied blocks hold, or whose salt they hold;
+	// spent the balances that fell, which the pool has to cover.
+	mined []minedEntry
 	spent map[types.Account]int64
+}
+
+// minedEntry is a pending transfer, and the transfer of its sender and salt that a
+// block holds: the same one, or another.
+type minedEntry struct {
+	mempool.Entry
+	by types.Hash
 }
 
 func newEffects() effects {
@@ -339,6 +346,9 @@ func (w *work) putBlock(c *candidate, body *consensus.Body, pending []mempool.En
 		w.batch.PutSalt(t.Sender, t.Salt, record.Loc)
 		w.batch.PutTransfer(id, record)
 	}
+	for party, positions := range body.Layout.Mentions() {
+		w.batch.PutMention(party.Key, state.Height, positions)
+	}
 	lap(Index)
 }
 
@@ -377,7 +387,7 @@ func (w *work) noteTransfers(body *consensus.Body, pending []mempool.Entry) {
 	for i := range body.Block.Transfers {
 		key := keyOf(&body.Block.Transfers[i])
 		for _, e := range w.replacedBy(body, i, pending) {
-			w.mined = append(w.mined, e.ID)
+			w.mined = append(w.mined, minedEntry{e, body.IDs[i+1]})
 		}
 		delete(w.returned, key)
 		w.salts[key] = savedSalt{loc: locOf(body, i)}
@@ -454,6 +464,10 @@ func (w *work) undo() error {
 	}
 	for _, change := range undo.Changes {
 		w.batch.PutAccount(change.Party, change.Before)
+	}
+	layout := consensus.LayOut(block)
+	for _, party := range layout.Parties {
+		w.batch.DeleteMention(party.Key, tip.Height)
 	}
 	w.batch.DeleteUndo(tip.Height, tip.Hash)
 	w.batch.DeleteBest(tip.Height)

@@ -2,6 +2,8 @@ package consensus
 
 import (
 	"bytes"
+	"iter"
+	"math"
 	"slices"
 
 	"cairn/accounts"
@@ -45,6 +47,47 @@ func LayOut(b *types.Block) Layout {
 	note(b.Reward.Recipient)
 	l.sort()
 	return l
+}
+
+// RewardPosition stands for a block's reward among the positions of its transfers:
+// it is the last that is applied.
+const RewardPosition = math.MaxUint32
+
+// Mentions goes through the parties, each with the positions of the transfers that
+// name it, ascending; RewardPosition is among those of the reward's recipient.
+func (l *Layout) Mentions() iter.Seq2[*Party, []uint32] {
+	return func(yield func(*Party, []uint32) bool) {
+		ends := make([]int32, len(l.Parties)+1)
+		l.eachMention(func(party int32, _ uint32) { ends[party+1]++ })
+		for i := range l.Parties {
+			ends[i+1] += ends[i]
+		}
+		positions := make([]uint32, ends[len(l.Parties)])
+		l.eachMention(func(party int32, position uint32) {
+			positions[ends[party]] = position
+			ends[party]++
+		})
+		first := int32(0)
+		for i := range l.Parties {
+			if !yield(&l.Parties[i], positions[first:ends[i]:ends[i]]) {
+				return
+			}
+			first = ends[i]
+		}
+	}
+}
+
+// eachMention calls fn for each party of each transfer, in order; one that pays
+// itself is named once.
+func (l *Layout) eachMention(fn func(party int32, position uint32)) {
+	last := len(l.places) - 1
+	for i := 0; i < last; i += 2 {
+		fn(l.places[i], uint32(i/2))
+		if l.places[i+1] != l.places[i] {
+			fn(l.places[i+1], uint32(i/2))
+		}
+	}
+	fn(l.places[last], RewardPosition)
 }
 
 // Balances reads the balance of each party, in base units, and returns the tree

@@ -3,6 +3,7 @@ package store
 import (
 	"github.com/cockroachdb/pebble/v2"
 
+	"cairn/accounts"
 	"cairn/consensus"
 	"cairn/history"
 	"cairn/types"
@@ -144,6 +145,17 @@ func (b *Batch) PutTransfer(id types.Hash, t TransferRecord) {
 // DeleteTransfer forgets where a transfer was.
 func (b *Batch) DeleteTransfer(id types.Hash) { b.delete(transferKey(b.key[:0], id)) }
 
+// PutMention stores where in the best chain's block at a height an account is named.
+func (b *Batch) PutMention(key accounts.Key, height uint32, positions []uint32) {
+	b.value = appendPositions(b.value[:0], positions)
+	b.set(mentionKey(b.key[:0], key, height), b.value)
+}
+
+// DeleteMention forgets where in a block an account was named.
+func (b *Batch) DeleteMention(key accounts.Key, height uint32) {
+	b.delete(mentionKey(b.key[:0], key, height))
+}
+
 // DeleteUndo forgets what takes a block back.
 func (b *Batch) DeleteUndo(height uint32, hash types.Hash) {
 	b.delete(blockKey(b.key[:0], PrefixUndo, height, hash))
@@ -174,6 +186,15 @@ func (b *Batch) PutNeighbour(url string) { b.set(neighbourKey(nil, url), nil) }
 
 // DeleteNeighbour forgets a neighbour.
 func (b *Batch) DeleteNeighbour(url string) { b.delete(neighbourKey(nil, url)) }
+
+// PutToken stores an API token.
+func (b *Batch) PutToken(t Token) {
+	b.value = appendToken(b.value[:0], t)
+	b.set(tokenKey(nil, t.Name), b.value)
+}
+
+// DeleteToken forgets an API token.
+func (b *Batch) DeleteToken(name string) { b.delete(tokenKey(nil, name)) }
 
 // set and delete copy what they are given.
 func (b *Batch) set(key, value []byte) { b.changes.add(key, value, false) }

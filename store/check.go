@@ -198,7 +198,7 @@ func (c *fileCheck) checkLog(name string, number uint32) error {
 func (c *fileCheck) checkDatabase(mark marker, tables []string) error {
 	s := newStore(c.directory, Options{})
 	if !c.faulty() {
-		if err := c.step(dbName, func() error { return s.openPebble(dbName, minCache, true) }); err != nil {
+		if err := c.step(dbName, func() error { return s.openPebble(minCache, true) }); err != nil {
 			return err
 		}
 	}

@@ -204,7 +204,7 @@ func TestCheckFilesErrors(t *testing.T) {
 			removeAll(t, fs, testDir+"/sums.txt")
 		}, ErrNotCairn},
 		{"newer", func(t *testing.T, fs vfs.FS) {
-			edit("cairn.txt", "format 1", "format 2")(t, fs)
+			edit("cairn.txt", "format 2", "format 3")(t, fs)
 			removeAll(t, fs, testDir+"/sums.txt")
 		}, ErrNewer},
 	} {

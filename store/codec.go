@@ -49,6 +49,18 @@ func appendHashes(b []byte, hashes []types.Hash) []byte {
 	return b
 }
 
+func appendPositions(b []byte, positions []uint32) []byte {
+	for _, p := range positions {
+		b = binary.LittleEndian.AppendUint32(b, p)
+	}
+	return b
+}
+
+func appendToken(b []byte, t Token) []byte {
+	b = binary.LittleEndian.AppendUint64(append(b, t.Scope), t.Created)
+	return append(b, t.Sum[:]...)
+}
+
 func appendUndo(b []byte, u Undo) []byte {
 	b = types.AppendCount(b, uint64(len(u.Changes)))
 	for _, c := range u.Changes {
@@ -194,6 +206,31 @@ func decodeHashes(b []byte) ([]types.Hash, error) {
 		hashes = append(hashes, r.hash())
 	}
 	return hashes, r.end()
+}
+
+// decodePositions reads positions in a block, at least one, ascending.
+func decodePositions(b []byte) ([]uint32, error) {
+	if len(b) == 0 || len(b)%4 != 0 {
+		return nil, fmt.Errorf("%d bytes are no list of positions", len(b))
+	}
+	r := reader{b: b}
+	positions := make([]uint32, len(b)/4)
+	for i := range positions {
+		positions[i] = r.u32()
+		if i > 0 && positions[i] <= positions[i-1] {
+			return nil, fmt.Errorf("position %d comes after %d", positions[i], positions[i-1])
+		}
+	}
+	return positions, r.end()
+}
+
+func decodeToken(b []byte) (Token, error) {
+	r := reader{b: b}
+	t := Token{Scope: r.u8(), Created: r.u64(), Sum: r.hash()}
+	if r.err == nil && (t.Scope < 1 || t.Scope > 3) {
+		return Token{}, fmt.Errorf("a token has no scope %d", t.Scope)
+	}
+	return t, r.end()
 }
 
 // decodeAccount reads the value of an account; the account aliases b.

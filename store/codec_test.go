@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cairn/accounts"
 	"cairn/types"
 )
 
@@ -39,12 +40,14 @@ func TestGolden(t *testing.T) {
 		"63" + "01020304":        ascending(0x10, 32),
 		"6d" + "02" + "01020304": ascending(0x60, 32),
 		// printf ann | sha256sum
-		"61" + "49915e0d7d4b402e3017d010bc1c0e83cac6c797d6c16e66340fe3268693a6a1": "f9f9fafbfcfdfeff" + "616e6e",
-		"78" + "03616e6e" + "0102030405060708":                                    loc,
-		"74" + ascending(0x10, 32):                                                loc + "090a0b0c",
-		"70" + "0102030405060708":                                                 "090a0b0c" + transfer,
-		"6e" + hex.EncodeToString([]byte("http://127.0.0.1:5001")):                "",
-		hex.EncodeToString([]byte("ggoal")):                                       ascending(0x10, 32) + ascending(0x40, 32),
+		"61" + "49915e0d7d4b402e3017d010bc1c0e83cac6c797d6c16e66340fe3268693a6a1":              "f9f9fafbfcfdfeff" + "616e6e",
+		"78" + "03616e6e" + "0102030405060708":                                                 loc,
+		"74" + ascending(0x10, 32):                                                             loc + "090a0b0c",
+		"6c" + "49915e0d7d4b402e3017d010bc1c0e83cac6c797d6c16e66340fe3268693a6a1" + "01020304": "01020304" + "ffffffff",
+		"70" + "0102030405060708":                                                              "090a0b0c" + transfer,
+		"6e" + hex.EncodeToString([]byte("http://127.0.0.1:5001")):                             "",
+		hex.EncodeToString([]byte("kshop")):                                                    "02" + "0102030405060708" + ascending(0x30, 32),
+		hex.EncodeToString([]byte("ggoal")):                                                    ascending(0x10, 32) + ascending(0x40, 32),
 	}
 	for r, err := range s.Records(0) {
 		if err != nil {
@@ -64,6 +67,7 @@ func TestGolden(t *testing.T) {
 
 func TestRecordErrors(t *testing.T) {
 	state := appendState(nil, sampleState, Applied)
+	mention := func(r Record) error { _, _, err := r.Mention(); return err }
 	account := Record{Key: accountKey(nil, [32]byte{1})}
 	for _, c := range []struct {
 		name   string
@@ -74,6 +78,9 @@ func TestRecordErrors(t *testing.T) {
 		{"short", Record{bestKey(nil, 7), make([]byte, 31)}, decoder(Record.hash), "best chain's block 7 (key 6300000007): it ends too early"},
 		{"long", Record{bestKey(nil, 7), make([]byte, 33)}, decoder(Record.hash), "1 bytes are left over"},
 		{"other block's state", Record{stateKey(nil, hashOf(9)), state}, decoder(Record.State), "it is of block " + sampleHash.String()},
+		{"no positions", Record{mentionKey(nil, [32]byte{}, 7), nil}, mention, "0 bytes are no list of positions"},
+		{"half a position", Record{mentionKey(nil, [32]byte{}, 7), make([]byte, 6)}, mention, "6 bytes are no list of positions"},
+		{"a position twice", Record{mentionKey(nil, [32]byte{}, 7), make([]byte, 8)}, mention, "position 0 comes after 0"},
 		{"unknown status", Record{stateKey(nil, sampleHash), append(state[:len(state)-1:len(state)-1], 0x80)}, decoder(Record.State), "status 0x80"},
 		{"empty state", Record{stateKey(nil, sampleHash), nil}, decoder(Record.State), "too early"},
 		{"zero balance", Record{account.Key, appendAccount(nil, 0, "ann")}, decoder(Record.Account), "balance 0"},
@@ -112,12 +119,13 @@ func decoder[T any](decode func(Record) (T, error)) func(Record) error {
 
 func TestRecordName(t *testing.T) {
 	for key, want := range map[string]string{
-		"":                                 "empty key",
-		string(stateKey(nil, sampleHash)):  "state of block " + sampleHash.String(),
-		string(historyKey(nil, 3, 9)):      "history node 9 of level 3",
-		string(saltKey(nil, "ann", 4)):     `salt 4 of sender "ann"`,
-		string(saltKey(nil, "ann", 4)[:5]): "unknown key 7803616e6e",
-		"zz":                               "unknown key 7a7a",
+		"":                                     "empty key",
+		string(stateKey(nil, sampleHash)):      "state of block " + sampleHash.String(),
+		string(historyKey(nil, 3, 9)):          "history node 9 of level 3",
+		string(saltKey(nil, "ann", 4)):         `salt 4 of sender "ann"`,
+		string(mentionKey(nil, [32]byte{}, 9)): "mention of account key " + strings.Repeat("00", 32) + " in block 9",
+		string(saltKey(nil, "ann", 4)[:5]):     "unknown key 7803616e6e",
+		"zz":                                   "unknown key 7a7a",
 	} {
 		if got := (Record{Key: []byte(key)}).String(); got != want {
 			t.Errorf("%x is called %q, not %q", key, got, want)
@@ -152,8 +160,13 @@ func TestSamples(t *testing.T) {
 	record, found, err := s.TransferLoc(sampleHash)
 	check(t, record, TransferRecord{sampleLoc, 0x0c0b0a09}, err)
 	check(t, found, true, nil)
+	mention, found, err := s.Mention(accounts.KeyOf("ann"), 0x01020304)
+	check(t, mention, sampleMention, err)
+	check(t, found, true, nil)
 	neighbours, err := s.Neighbours()
 	check(t, neighbours, []string{"http://127.0.0.1:5001"}, err)
+	tokens, err := s.Tokens()
+	check(t, tokens, []Token{sampleToken}, err)
 	goal, err := s.Goal()
 	check(t, goal, []types.Hash{sampleHash, hashOf(0x40)}, err)
 	for pending, err := range s.Pending() {
@@ -252,12 +265,18 @@ func recode(r Record) (key, value []byte, err error) {
 	case PrefixTransfer:
 		id, t, err := r.Transfer()
 		return transferKey(nil, id), appendTransferRecord(nil, t), err
+	case PrefixMention:
+		key, m, err := r.Mention()
+		return mentionKey(nil, key, m.Height), appendPositions(nil, m.Positions), err
 	case PrefixPending:
 		p, err := r.Pending()
 		return pendingKey(nil, p.Seq), appendPending(nil, p.Answered, &p.Transfer), err
 	case PrefixNeighbour:
 		url, err := r.Neighbour()
 		return neighbourKey(nil, url), nil, err
+	case PrefixToken:
+		t, err := r.Token()
+		return tokenKey(nil, t.Name), appendToken(nil, t), err
 	case PrefixGeneral:
 		return r.Key, r.Value, r.General()
 	}

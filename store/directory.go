@@ -19,7 +19,7 @@ import (
 
 // format is the number of the layout that keys.go and this file describe. A
 // change that an older version would misread gets the next number.
-const format = 1
+const format = 2
 
 const (
 	markerName = "cairn.txt"
@@ -68,7 +68,7 @@ func markerFor(rules *consensus.Rules) marker {
 }
 
 // marker reads cairn.txt. It says ErrNoData where there is nothing or only what
-// an interrupted Create leaves, ErrNotCairn, ErrNewer or ErrDamaged.
+// an interrupted Create leaves, ErrNotCairn, ErrNewer, ErrOlder or ErrDamaged.
 func (d directory) marker() (marker, error) {
 	// Looked up before the rest: another process may be making the directory, and
 	// writes the sums last.
@@ -85,6 +85,9 @@ func (d directory) marker() (marker, error) {
 		if used {
 			return marker{}, FileFault{File: markerName, Reason: "it is missing"}
 		}
+		if _, err := d.fs.Stat(d.file(aside(markerName))); err == nil && slices.Equal(names, []string{dbName}) {
+			return marker{}, fmt.Errorf("%w in %s: it was being made, and that was interrupted", ErrNoData, d.path)
+		}
 		return marker{}, fmt.Errorf("%w: %s has other files in it, %s for one, and no %s: name another directory",
 			ErrNotCairn, d.path, names[0], markerName)
 	}
@@ -96,10 +99,7 @@ func (d directory) marker() (marker, error) {
 		return marker{}, err
 	}
 	if _, err := d.fs.Stat(d.file(dbName)); errors.Is(err, fs.ErrNotExist) {
-		if used {
-			return marker{}, FileFault{File: dbName, Reason: "it is missing"}
-		}
-		return marker{}, fmt.Errorf("%w in %s: it was being made, and that was interrupted", ErrNoData, d.path)
+		return marker{}, FileFault{File: dbName, Reason: "it is missing"}
 	} else if err != nil {
 		return marker{}, err
 	}
@@ -127,6 +127,11 @@ func (d directory) parseMarker(text []byte, used bool) (marker, error) {
 	if n > format {
 		return marker{}, fmt.Errorf("%w: %s has format %d, and this version knows none above %d: use a newer version",
 			ErrNewer, d.path, n, format)
+	}
+	if n < format {
+		return marker{}, fmt.Errorf("%w: %s has format %d, and this version needs %d: `cairn export` it with the version that "+
+			"made it, and `cairn import` that into a new directory, or let a new one fill from the neighbours",
+			ErrOlder, d.path, n, format)
 	}
 	var m marker
 	for line := range strings.Lines(rest) {
@@ -197,6 +202,21 @@ func aside(name string) string { return name + ".new" }
 
 // write replaces a file as a whole: after a crash it is the old or the new one.
 func (d directory) write(name string, data []byte) error {
+	if err := d.writeAside(name, data); err != nil {
+		return err
+	}
+	return d.rename(aside(name), name)
+}
+
+// prepare writes the new version of a file, to last; it takes its place by rename.
+func (d directory) prepare(name string, data []byte) error {
+	if err := d.writeAside(name, data); err != nil {
+		return err
+	}
+	return syncDir(d.fs, d.path)
+}
+
+func (d directory) writeAside(name string, data []byte) error {
 	f, err := d.fs.Create(d.file(aside(name)), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
@@ -205,10 +225,7 @@ func (d directory) write(name string, data []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return d.rename(aside(name), name)
+	return errors.Join(err, f.Close())
 }
 
 // rename gives a file or directory another name, to last.

@@ -14,6 +14,8 @@ var (
 	ErrNotCairn = errors.New("not a data directory of cairn")
 	// ErrNewer says that a later version wrote the directory.
 	ErrNewer = errors.New("written by a newer version of cairn")
+	// ErrOlder says that an earlier version wrote the directory, in another layout.
+	ErrOlder = errors.New("written by an older version of cairn")
 	// ErrBusy says that another process, or another Store, has the directory open.
 	ErrBusy = errors.New("in use by another process")
 	// ErrDamaged says that what is stored is not what was written: by Open it

@@ -28,7 +28,7 @@ func Examine(dir string, o Options, look func(*consensus.Rules, *View) error) er
 		return err
 	}
 	s := newStore(d, o)
-	if err = s.openPebble(dbName, o.cacheBytes(), true); err != nil {
+	if err = s.openPebble(o.cacheBytes(), true); err != nil {
 		err = FileFault{File: dbName, Reason: firstLine(err)}
 	} else {
 		if s.rules, err = must(&s.View, []byte(genesisKey), Record.rules); err == nil {
@@ -73,6 +73,9 @@ func SaltKey(sender types.Account, salt uint64) []byte { return saltKey(newKey()
 
 // TransferKey returns the key of a transfer's location.
 func TransferKey(id types.Hash) []byte { return transferKey(newKey(), id) }
+
+// MentionKey returns the key of what names an account in a block.
+func MentionKey(key accounts.Key, height uint32) []byte { return mentionKey(newKey(), key, height) }
 
 // PendingKey returns the key of a transfer that waits to be mined.
 func PendingKey(seq uint64) []byte { return pendingKey(newKey(), seq) }

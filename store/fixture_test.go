@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
+	"cairn/accounts"
 	"cairn/consensus"
 	"cairn/history"
 	"cairn/types"
@@ -105,7 +106,9 @@ var (
 		Changes: []consensus.Change{{Party: consensus.NewParty("ann"), Before: -1, After: 0x0102030405060708}, {Party: consensus.NewParty("bob"), After: 5}},
 		Salts:   []OverwrittenSalt{{Sender: "ann", Salt: 0x1112131415161718, Loc: sampleLoc}},
 	}
-	sampleNode = history.Node{Level: 2, Index: 0x01020304, Sum: hashOf(0x60)}
+	sampleMention = Mention{Height: 0x01020304, Positions: []uint32{0x04030201, consensus.RewardPosition}}
+	sampleToken   = Token{Name: "shop", Scope: 2, Created: 0x0807060504030201, Sum: hashOf(0x30)}
+	sampleNode    = history.Node{Level: 2, Index: 0x01020304, Sum: hashOf(0x60)}
 )
 
 func hashOf(first byte) (h types.Hash) {
@@ -133,8 +136,10 @@ func putSamples(b *Batch) {
 	b.PutAccount(consensus.NewParty("ann"), -0x01020304050607)
 	b.PutSalt("ann", 0x0102030405060708, sampleLoc)
 	b.PutTransfer(sampleHash, TransferRecord{sampleLoc, 0x0c0b0a09})
+	b.PutMention(accounts.KeyOf("ann"), 0x01020304, sampleMention.Positions)
 	b.PutPending(0x0102030405060708, 0x0c0b0a09, &sampleTransfer)
 	b.PutNeighbour("http://127.0.0.1:5001")
+	b.PutToken(sampleToken)
 	b.PutGoal([]types.Hash{sampleHash, hashOf(0x40)})
 }
 

@@ -25,6 +25,9 @@ import (
 //	a  SHA-256(account) 32             balance i64, account (the rest)
 //	x  sender str, salt u64            location, below
 //	t  transfer id 32                  location, answered u32
+//	l  SHA-256(account) 32, height u32 position u32 of each transfer of the best
+//	                                   chain's block that names the account, and
+//	                                   ffffffff for the reward
 //
 // A state's key has no height because blocks are asked for by hash. Bodies,
 // headers and undo records begin with the height, so that they are written in
@@ -35,6 +38,7 @@ import (
 //
 //	p  sequence u64                    answered u32, the transfer's encoding
 //	n  neighbour's URL                 nothing
+//	k  name of an API token            scope u8, created u64, SHA-256 of the token 32
 //	g  "genesis"                       genesis file, JSON
 //	g  "node"                          this node's id, 32 hex digits
 //	g  "tip"                           hash 32 of the best chain's last block
@@ -56,8 +60,10 @@ const (
 	PrefixAccount   byte = 'a'
 	PrefixSalt      byte = 'x'
 	PrefixTransfer  byte = 't'
+	PrefixMention   byte = 'l'
 	PrefixPending   byte = 'p'
 	PrefixNeighbour byte = 'n'
+	PrefixToken     byte = 'k'
 	PrefixGeneral   byte = 'g'
 )
 
@@ -68,7 +74,7 @@ const (
 	goalKey    = "ggoal"
 )
 
-// keyRoom is room for every key but that of a long URL.
+// keyRoom is room for every key but that of a long URL or name.
 const keyRoom = 80
 
 func newKey() []byte { return make([]byte, 0, keyRoom) }
@@ -103,9 +109,15 @@ func transferKey(b []byte, id types.Hash) []byte {
 	return append(append(b, PrefixTransfer), id[:]...)
 }
 
+func mentionKey(b []byte, key accounts.Key, height uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(append(b, PrefixMention), key[:]...), height)
+}
+
 func pendingKey(b []byte, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, PrefixPending), seq)
 }
+
+func tokenKey(b []byte, name string) []byte { return append(append(b, PrefixToken), name...) }
 
 func neighbourKey(b []byte, url string) []byte {
 	return append(append(b, PrefixNeighbour), url...)

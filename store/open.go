@@ -13,9 +13,6 @@ import (
 	"cairn/history"
 )
 
-// newDB is a database that Create has not completed.
-const newDB = "db.new"
-
 // vacant says whether Create may make the directory its own.
 func (d directory) vacant() error {
 	_, err := d.marker()
@@ -42,27 +39,40 @@ func (d directory) locked(open func() (*Store, error)) (*Store, error) {
 	return s, nil
 }
 
-// create makes the database aside and moves it into its place when it is
-// complete, so that an interrupted Create leaves none.
-func (d directory) create(rules *consensus.Rules, o Options) error {
-	if err := d.write(markerName, []byte(markerFor(rules).text())); err != nil {
-		return err
+// create makes the database. The marker's last step into its place is what
+// completes it, so that an interrupted Create leaves no data directory.
+func (d directory) create(rules *consensus.Rules, o Options) (*Store, error) {
+	if err := d.prepare(markerName, []byte(markerFor(rules).text())); err != nil {
+		return nil, err
 	}
-	if err := d.fs.RemoveAll(d.file(newDB)); err != nil {
-		return err
+	if err := d.fs.RemoveAll(d.file(dbName)); err != nil { // of an earlier attempt
+		return nil, err
 	}
-	s := newStore(d, Options{Log: o.Log})
-	if err := s.openPebble(newDB, minCache, false); err != nil {
-		return err
+	s := newStore(d, o)
+	s.rules = rules
+	if err := s.openPebble(o.cacheBytes(), false); err != nil {
+		return nil, err
 	}
 	b := s.NewBatch()
+	defer b.Close()
 	b.putGenesis(rules)
 	err := b.Commit()
-	b.Close()
-	if err = errors.Join(err, s.closePebble()); err != nil {
-		return err
+	if err == nil {
+		err = d.rename(aside(markerName), markerName)
 	}
-	return d.rename(newDB, dbName)
+	return s.begin(err)
+}
+
+// begin ends the opening of a database, or undoes it where that failed with err.
+func (s *Store) begin(err error) (*Store, error) {
+	if err == nil {
+		err = s.dir.writeSums(fixedFiles)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.closePebble())
+	}
+	s.failure.open.Store(true)
+	return s, nil
 }
 
 func (b *Batch) putGenesis(rules *consensus.Rules) {
@@ -98,7 +108,7 @@ func (d directory) inspect(mark marker) (*consensus.Rules, error) {
 		}
 	}
 	s := newStore(d, Options{})
-	if err = s.openPebble(dbName, minCache, true); err == nil {
+	if err = s.openPebble(minCache, true); err == nil {
 		err = errors.Join(s.load(mark), s.closePebble())
 	}
 	var system syscall.Errno
@@ -110,7 +120,7 @@ func (d directory) inspect(mark marker) (*consensus.Rules, error) {
 	return nil, fault
 }
 
-// open opens the database for use, which was inspected or just made.
+// open opens the database for use, which was inspected.
 func (d directory) open(rules *consensus.Rules, o Options) (*Store, error) {
 	// First, because it will not be true from the first write on.
 	if err := d.remove(sumsName); err != nil {
@@ -118,14 +128,10 @@ func (d directory) open(rules *consensus.Rules, o Options) (*Store, error) {
 	}
 	s := newStore(d, o)
 	s.rules = rules
-	if err := s.openPebble(dbName, o.cacheBytes(), false); err != nil {
+	if err := s.openPebble(o.cacheBytes(), false); err != nil {
 		return nil, err
 	}
-	if err := d.writeSums(fixedFiles); err != nil {
-		return nil, errors.Join(err, s.closePebble())
-	}
-	s.failure.open.Store(true)
-	return s, nil
+	return s.begin(nil)
 }
 
 func newStore(d directory, o Options) *Store {
@@ -140,8 +146,8 @@ func newStore(d directory, o Options) *Store {
 	return s
 }
 
-// openPebble opens the database in one of the directory's directories.
-func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
+// openPebble opens the database.
+func (s *Store) openPebble(cacheBytes int64, readOnly bool) error {
 	if !readOnly {
 		cacheBytes += writing
 	}
@@ -151,7 +157,7 @@ func (s *Store) openPebble(name string, cacheBytes int64, readOnly bool) error {
 	options.Cache = blocks
 	options.ReadOnly = readOnly
 	return s.failure.run(func() (err error) {
-		s.db, err = pebble.Open(s.dir.file(name), options)
+		s.db, err = pebble.Open(s.dir.file(dbName), options)
 		s.reader, s.cache = s.db, &cache{Cache: blocks, db: s.db}
 		return err
 	})

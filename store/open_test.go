@@ -34,9 +34,14 @@ func TestOpenErrors(t *testing.T) {
 			mkdir(t, mem, testDir+"/lost+found")
 		}, ErrNoData, "in data"},
 		{"without a database", func(t *testing.T, mem vfs.FS) { removeAll(t, mem, testDir+"/db") }, ErrDamaged, "db: it is missing"},
-		{"never had a database", func(t *testing.T, mem vfs.FS) {
+		{"without a database and sums", func(t *testing.T, mem vfs.FS) {
 			removeAll(t, mem, testDir+"/db")
 			removeAll(t, mem, testDir+"/sums.txt")
+		}, ErrDamaged, "db: it is missing"},
+		{"never had a marker", func(t *testing.T, mem vfs.FS) {
+			removeAll(t, mem, testDir+"/sums.txt")
+			removeAll(t, mem, testDir+"/cairn.txt")
+			writeFile(t, mem, testDir+"/cairn.txt.new", nil)
 		}, ErrNoData, "interrupted"},
 		{"without a marker", func(t *testing.T, mem vfs.FS) { removeAll(t, mem, testDir+"/cairn.txt") }, ErrDamaged, "cairn.txt: it is missing"},
 		{"another marker", edit("cairn.txt", "cairn data", "stone heap"), ErrDamaged, "cairn.txt: it is not as it was written"},
@@ -49,7 +54,8 @@ func TestOpenErrors(t *testing.T) {
 			removeAll(t, mem, testDir+"/sums.txt")
 			edit("cairn.txt", "cairn data", "stone heap")(t, mem)
 		}, ErrNotCairn, "name another directory"},
-		{"newer", edit("cairn.txt", "format 1\n", "format 2\nand more\n"), ErrNewer, "format 2, and this version knows none above 1: use a newer version"},
+		{"newer", edit("cairn.txt", "format 2\n", "format 3\nand more\n"), ErrNewer, "format 3, and this version knows none above 2: use a newer version"},
+		{"older", edit("cairn.txt", "format 2\n", "format 1\n"), ErrOlder, "format 1, and this version needs 2: `cairn export` it"},
 		{"edited marker", edit("cairn.txt", "network dev", "network  dev"), ErrDamaged, "cairn.txt: it is not as it was written"},
 		{"edited sums", edit("sums.txt", "cairn.txt", "cairn.text"), ErrDamaged, "sums.txt: it is not as it was written"},
 		{"changed log", flip("*.log", 7), ErrDamaged, ".log: it is not as it was written: its SHA-256 is"},
@@ -157,7 +163,7 @@ func TestCreateErrors(t *testing.T) {
 		}, ErrNotCairn},
 		{"newer", func(t *testing.T, mem vfs.FS) {
 			makeClosed(t, mem)
-			edit("cairn.txt", "format 1\n", "format 9\n")(t, mem)
+			edit("cairn.txt", "format 2\n", "format 9\n")(t, mem)
 		}, ErrNewer},
 		{"damaged", func(t *testing.T, mem vfs.FS) {
 			makeClosed(t, mem)
@@ -188,8 +194,8 @@ func TestCreateWhereItIsPossible(t *testing.T) {
 		{"empty", func(t *testing.T, mem vfs.FS) { mkdir(t, mem, testDir) }},
 		{"a mount point", func(t *testing.T, mem vfs.FS) { mkdir(t, mem, testDir+"/lost+found") }},
 		{"half of another network", func(t *testing.T, mem vfs.FS) {
-			mkdir(t, mem, testDir+"/db.new/remains")
-			writeFile(t, mem, testDir+"/cairn.txt", []byte(marker{network: "other"}.text()))
+			mkdir(t, mem, testDir+"/db/remains")
+			writeFile(t, mem, testDir+"/cairn.txt.new", []byte(marker{network: "other"}.text()))
 			writeFile(t, mem, testDir+"/cairn.lock", nil)
 		}},
 	} {

@@ -51,11 +51,25 @@ type OverwrittenSalt struct {
 	Loc    Loc
 }
 
+// Mention says where in the best chain's block at a height an account is named.
+type Mention struct {
+	Height    uint32
+	Positions []uint32 // of transfers, ascending; consensus.RewardPosition for the reward
+}
+
 // PendingRecord is a transfer that waits to be mined.
 type PendingRecord struct {
 	Seq      uint64 // order of arrival
 	Answered uint32 // block index of the first answer
 	Transfer types.Transfer
+}
+
+// Token is an API token without its secret.
+type Token struct {
+	Name    string
+	Scope   uint8    // what it allows, by the API's numbers: 1 to 3
+	Created uint64   // Unix seconds
+	Sum     [32]byte // SHA-256 of the secret
 }
 
 // StateRecord is what is stored of a block under its hash.
@@ -103,10 +117,15 @@ func (r Record) String() string {
 		name = fmt.Sprintf("salt %d of sender %q", k.bigU64(), sender)
 	case PrefixTransfer:
 		name = fmt.Sprintf("location of transfer %s", k.hash())
+	case PrefixMention:
+		key := k.take(len(accounts.Key{}))
+		name = fmt.Sprintf("mention of account key %x in block %d", key, k.bigU32())
 	case PrefixPending:
 		name = fmt.Sprintf("pending transfer %d", k.bigU64())
 	case PrefixNeighbour:
 		return fmt.Sprintf("neighbour %q", r.Key[1:])
+	case PrefixToken:
+		return fmt.Sprintf("token %q", r.Key[1:])
 	case PrefixGeneral:
 		return fmt.Sprintf("record %q", r.Key[1:])
 	}
@@ -206,6 +225,15 @@ func (r Record) Transfer() (id types.Hash, t TransferRecord, err error) {
 	return id, t, r.damaged(errors.Join(k.end(), err))
 }
 
+// Mention decodes a record of PrefixMention, with the key of its account.
+func (r Record) Mention() (key accounts.Key, m Mention, err error) {
+	k := reader{b: r.Key[1:]}
+	copy(key[:], k.take(len(key)))
+	m.Height = k.bigU32()
+	m.Positions, err = decodePositions(r.Value)
+	return key, m, r.damaged(errors.Join(k.end(), err))
+}
+
 // Pending decodes a record of PrefixPending.
 func (r Record) Pending() (PendingRecord, error) {
 	k := reader{b: r.Key[1:]}
@@ -221,6 +249,13 @@ func (r Record) Neighbour() (url string, err error) {
 		err = errors.New("its value is not empty")
 	}
 	return string(r.Key[1:]), r.damaged(err)
+}
+
+// Token decodes a record of PrefixToken.
+func (r Record) Token() (Token, error) {
+	t, err := decodeToken(r.Value)
+	t.Name = string(r.Key[1:])
+	return t, r.damaged(err)
 }
 
 // hash decodes a value that is one hash.

@@ -77,16 +77,13 @@ func Create(dir string, rules *consensus.Rules, o Options) (*Store, error) {
 		if err := d.vacant(); err != nil {
 			return nil, err
 		}
-		if err := d.create(rules, o); err != nil {
-			return nil, err
-		}
-		return d.open(rules, o)
+		return d.create(rules, o)
 	})
 }
 
 // Network reads which network a data directory is for, its name and its chain ID,
 // without opening or changing anything. Its errors are ErrNoData, ErrNotCairn,
-// ErrNewer, ErrDamaged, or of the operating system.
+// ErrNewer, ErrOlder, ErrDamaged, or of the operating system.
 func Network(dir string, o Options) (name string, chain types.Hash, err error) {
 	d, err := newDirectory(dir, o)
 	if err != nil {
@@ -97,8 +94,8 @@ func Network(dir string, o Options) (name string, chain types.Hash, err error) {
 }
 
 // Open opens a data directory. Its errors are ErrNoData, ErrNotCairn, ErrNewer,
-// ErrBusy, ErrDamaged, or of the operating system; on any of the five, nothing
-// in the directory has been changed.
+// ErrOlder, ErrBusy, ErrDamaged, or of the operating system; on any of the six,
+// nothing in the directory has been changed.
 func Open(dir string, o Options) (*Store, error) {
 	d, err := newDirectory(dir, o)
 	if err != nil {
@@ -138,6 +135,21 @@ func (s *Store) Rules() *consensus.Rules { return s.rules }
 
 // Dir returns the directory.
 func (s *Store) Dir() string { return s.dir.path }
+
+// Disk is the room that a directory takes and has, in bytes.
+type Disk struct {
+	Used int64
+	Free int64 // -1 where that cannot be told
+}
+
+// Disk returns how much of the disk the database takes, and what is left of it.
+func (s *Store) Disk() Disk {
+	d := Disk{Used: int64(s.db.Metrics().DiskSpaceUsage()), Free: -1}
+	if usage, err := s.dir.fs.GetDiskUsage(s.dir.path); err == nil {
+		d.Free = int64(usage.AvailBytes)
+	}
+	return d
+}
 
 // Snapshot returns a view of the records as they are now. It must be closed
 // before the Store.

@@ -51,6 +51,15 @@ func (v *View) Block(height uint32, hash types.Hash) (*types.Block, error) {
 	return must(v, blockKey(newKey(), PrefixBlock, height, hash), Record.Block)
 }
 
+// Transfer returns a transfer by its place in a block, without decoding the rest of
+// the block; ErrNotFound where there is no such block.
+func (v *View) Transfer(height uint32, hash types.Hash, position uint32) (types.Transfer, error) {
+	return must(v, blockKey(newKey(), PrefixBlock, height, hash), func(r Record) (types.Transfer, error) {
+		t, err := types.DecodeTransferIn(r.Value, position)
+		return t, r.damaged(err)
+	})
+}
+
 // Header returns a block's header; ErrNotFound. That it hashes to hash is not
 // checked.
 func (v *View) Header(height uint32, hash types.Hash) (types.Header, error) {
@@ -97,6 +106,41 @@ func (v *View) SaltLoc(sender types.Account, salt uint64) (Loc, bool, error) {
 // not there.
 func (v *View) TransferLoc(id types.Hash) (TransferRecord, bool, error) {
 	return look(v, transferKey(newKey(), id), Record.transfer)
+}
+
+// Mention returns where in the best chain's block at a height an account is named;
+// false when it is not.
+func (v *View) Mention(key accounts.Key, height uint32) (Mention, bool, error) {
+	return look(v, mentionKey(newKey(), key, height), func(r Record) (Mention, error) {
+		_, m, err := r.Mention()
+		return m, err
+	})
+}
+
+// Mentions goes through the blocks of the best chain that name an account, from the
+// one at a height down. It ends after the first error.
+func (v *View) Mentions(key accounts.Key, from uint32) iter.Seq2[Mention, error] {
+	return func(yield func(Mention, error) bool) {
+		lower, upper := mentionKey(newKey(), key, 0), append(mentionKey(newKey(), key, from), 0)
+		it, err := v.reader.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+		if err != nil {
+			yield(Mention{}, v.fault(err))
+			return
+		}
+		more := true
+		for ok := it.Last(); ok && more; ok = it.Prev() {
+			value, err := it.ValueAndErr()
+			if err != nil {
+				break // Error returns it too
+			}
+			_, m, err := Record{Key: it.Key(), Value: value}.Mention()
+			more = yield(m, v.fault(err)) && err == nil
+		}
+		err = errors.Join(it.Error(), it.Close())
+		if err != nil && more {
+			yield(Mention{}, v.fault(err))
+		}
+	}
 }
 
 // HistoryNode returns the sum of a node of the best chain's history; ErrNotFound.
@@ -162,6 +206,18 @@ func (v *View) Neighbours() ([]string, error) {
 		urls = append(urls, url)
 	}
 	return urls, nil
+}
+
+// Tokens returns the API tokens, sorted by name.
+func (v *View) Tokens() ([]Token, error) {
+	var tokens []Token
+	for t, err := range each(v, PrefixToken, Record.Token) {
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, t)
+	}
+	return tokens, nil
 }
 
 // Records goes through every record whose key begins with prefix, ascending, or
