@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
+	"math/bits"
 	"slices"
 
 	"github.com/google/btree"
@@ -32,13 +34,36 @@ var (
 	ErrConflict = errors.New("another pending transfer has the same sender and salt, and this one does not pay more, in all and for each byte")
 	// ErrFull says that there is no room, and nothing cheaper to put out.
 	ErrFull = errors.New("pool is full of transfers that pay as much for each byte")
+	// ErrFeeTooLow says that a transfer pays less than Limits.MinFeeRate.
+	ErrFeeTooLow = errors.New("fee is below the least that this node passes on")
+	// ErrAccountLimit says that Limits.PerAccount transfers of the sender wait.
+	ErrAccountLimit = errors.New("too many transfers of the sender are pending")
 )
 
 // Limits bound a pool. Zero values stand for the defaults.
 type Limits struct {
 	Transfers int   // the most transfers; 500,000 by default
 	Bytes     int64 // the most memory, by the estimate of Pool.Bytes; 256 MiB by default
+
+	// MinFeeRate is the least fee, in base units for 1,000 bytes of encoding.
+	MinFeeRate uint64
+	// PerAccount is how many transfers of one sender may wait; 0: as many as there
+	// is room for.
+	PerAccount int
 }
+
+// MinFee returns the least fee, in base units, of a transfer whose encoding has
+// size bytes; it is rounded up.
+func (l Limits) MinFee(size int) uint64 {
+	high, low := bits.Mul64(l.MinFeeRate, uint64(size))
+	if high > 0 || low > types.MaxAmount*rateUnit {
+		return types.MaxAmount
+	}
+	return (low + rateUnit - 1) / rateUnit
+}
+
+// rateUnit is the number of bytes that a fee rate is for.
+const rateUnit = 1000
 
 // The limits where none are given.
 const (
@@ -57,6 +82,12 @@ type Entry struct {
 	Restored bool   // accepted once before: see Pool.Restore; set by the pool
 }
 
+// Rate returns the fee rate in base units for 1,000 bytes, rounded down.
+func (e *Entry) Rate() uint64 { return RateOf(e.Transfer.Fee, e.Size) }
+
+// RateOf returns the fee rate of an encoding of size bytes.
+func RateOf(fee uint64, size int) uint64 { return fee * rateUnit / uint64(size) } // below 2^63
+
 // Pool is a set of pending transfers. Its zero value is not usable: see New.
 type Pool struct {
 	rules  *consensus.Rules
@@ -69,8 +100,21 @@ type Pool struct {
 	bySender *tree // by a hash of the sender, then salt
 	seed     maphash.Seed
 
-	outgoing map[types.Account]amount // what the pending transfers of a sender take from it
+	byRecipient *tree                 // by a hash of the recipient, then arrival
+	senders     map[types.Account]Sum // what the pending transfers of each take from it
 }
+
+// Sum is what several pending transfers come to.
+type Sum struct {
+	Count  int
+	amount amount
+}
+
+// Amount returns the base units, or math.MaxInt64 where it is more.
+func (s Sum) Amount() int64 { return s.amount.int64() }
+
+func (s Sum) plus(v uint64) Sum  { return Sum{s.Count + 1, s.amount.add(v)} }
+func (s Sum) minus(v uint64) Sum { return Sum{s.Count - 1, s.amount.sub(v)} }
 
 // New returns an empty pool for a network.
 func New(rules *consensus.Rules, limits Limits) *Pool {
@@ -88,7 +132,9 @@ func New(rules *consensus.Rules, limits Limits) *Pool {
 		byExpiry: btree.NewG(degree, lower),
 		bySender: btree.NewG(degree, together),
 		seed:     maphash.MakeSeed(),
-		outgoing: make(map[types.Account]amount),
+		senders:  make(map[types.Account]Sum),
+
+		byRecipient: btree.NewG(degree, lower),
 	}
 }
 
@@ -126,10 +172,6 @@ func value(e *Entry) (Entry, bool) {
 	return *e, true
 }
 
-// Outgoing returns how much the pending transfers of an account take from it,
-// fees included; math.MaxInt64 where it is more.
-func (p *Pool) Outgoing(a types.Account) int64 { return p.outgoing[a].int64() }
-
 // Add puts a transfer into the pool, if a block at height, the next one, could
 // hold it, and its sender's confirmed balance less all that is pending from the
 // same account pays for it. Pending income does not count: it may never come.
@@ -155,26 +197,14 @@ func (p *Pool) Restore(e Entry, height uint32) (evicted, replaced []Entry, err e
 	return p.add(e, height, nil)
 }
 
+// Check returns the error that Add would return, and changes nothing.
+func (p *Pool) Check(e Entry, height uint32, balance func(types.Account) int64) error {
+	_, _, err := p.admit(&e, height, balance)
+	return err
+}
+
 func (p *Pool) add(e Entry, height uint32, balance func(types.Account) int64) (evicted, replaced []Entry, err error) {
-	if p.get(e.ID) != nil {
-		return nil, nil, ErrKnown
-	}
-	err = p.rules.CheckTransfer(e.Transfer, height)
-	if err != nil && !(e.Restored && errors.Is(err, consensus.ErrExpiryTooFar)) {
-		return nil, nil, err
-	}
-	e.Size = e.Transfer.Size()
-	old := p.same(e.Transfer.Sender, e.Transfer.Salt)
-	if old != nil && !outbids(&e, old) {
-		return nil, nil, fmt.Errorf("%w: a fee of %s for %d bytes against %s for %d",
-			ErrConflict, p.rules.FormatAmount(e.Transfer.Fee), e.Size, p.rules.FormatAmount(old.Transfer.Fee), old.Size)
-	}
-	if balance != nil {
-		if err := p.affords(e.Transfer, old, balance); err != nil {
-			return nil, nil, err
-		}
-	}
-	victims, err := p.room(&e, old)
+	old, victims, err := p.admit(&e, height, balance)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,10 +218,54 @@ func (p *Pool) add(e Entry, height uint32, balance func(types.Account) int64) (e
 	return evicted, replaced, nil
 }
 
+// admit sets the size of e and returns what it replaces, or nil, and what has to
+// leave so that it fits.
+func (p *Pool) admit(e *Entry, height uint32, balance func(types.Account) int64) (old *Entry, victims []*Entry, err error) {
+	if p.get(e.ID) != nil {
+		return nil, nil, ErrKnown
+	}
+	err = p.rules.CheckTransfer(e.Transfer, height)
+	if err != nil && !(e.Restored && errors.Is(err, consensus.ErrExpiryTooFar)) {
+		return nil, nil, err
+	}
+	e.Size = e.Transfer.Size()
+	old = p.same(e.Transfer.Sender, e.Transfer.Salt)
+	if !e.Restored {
+		if err := p.checkLimits(e, old); err != nil {
+			return nil, nil, err
+		}
+	}
+	if old != nil && !outbids(e, old) {
+		return nil, nil, fmt.Errorf("%w: a fee of %s for %d bytes against %s for %d",
+			ErrConflict, p.rules.FormatAmount(e.Transfer.Fee), e.Size, p.rules.FormatAmount(old.Transfer.Fee), old.Size)
+	}
+	if balance != nil {
+		if err := p.affords(e.Transfer, old, balance); err != nil {
+			return nil, nil, err
+		}
+	}
+	victims, err = p.room(e, old)
+	return old, victims, err
+}
+
+// checkLimits holds a newcomer to what the operator asks for; old is what it would
+// replace, or nil.
+func (p *Pool) checkLimits(e, old *Entry) error {
+	t := e.Transfer
+	if least := p.limits.MinFee(e.Size); t.Fee < least {
+		return fmt.Errorf("%w: %s for %d bytes, the least is %s %s", ErrFeeTooLow,
+			p.rules.FormatAmount(t.Fee), e.Size, p.rules.FormatAmount(least), p.rules.Symbol)
+	}
+	if count := p.senders[t.Sender].Count; p.limits.PerAccount > 0 && old == nil && count >= p.limits.PerAccount {
+		return fmt.Errorf("%w: %d, the most is %d", ErrAccountLimit, count, p.limits.PerAccount)
+	}
+	return nil
+}
+
 // affords applies t, as a block would, to what its sender has left when all its
 // pending transfers but old, which t replaces, are paid.
 func (p *Pool) affords(t *types.Transfer, old *Entry, balance func(types.Account) int64) error {
-	pending := p.outgoing[t.Sender]
+	pending := p.senders[t.Sender].amount
 	if old != nil {
 		pending = pending.sub(cost(old.Transfer))
 	}
@@ -239,25 +313,27 @@ func (p *Pool) room(e, old *Entry) (victims []*Entry, err error) {
 func (p *Pool) insert(e *Entry) {
 	t := e.Transfer
 	p.bytes += memory(t)
-	p.outgoing[t.Sender] = p.outgoing[t.Sender].add(cost(t))
+	p.senders[t.Sender] = p.senders[t.Sender].plus(cost(t))
 	p.best.ReplaceOrInsert(rated(e))
 	p.byID.ReplaceOrInsert(named(e))
 	p.byExpiry.ReplaceOrInsert(expiring(e))
 	p.bySender.ReplaceOrInsert(p.salted(e))
+	p.byRecipient.ReplaceOrInsert(p.received(e))
 }
 
 func (p *Pool) remove(e *Entry) Entry {
 	t := e.Transfer
 	p.bytes -= memory(t)
-	if left := p.outgoing[t.Sender].sub(cost(t)); left == (amount{}) {
-		delete(p.outgoing, t.Sender)
+	if left := p.senders[t.Sender].minus(cost(t)); left.Count == 0 {
+		delete(p.senders, t.Sender)
 	} else {
-		p.outgoing[t.Sender] = left
+		p.senders[t.Sender] = left
 	}
 	p.best.Delete(rated(e))
 	p.byID.Delete(named(e))
 	p.byExpiry.Delete(expiring(e))
 	p.bySender.Delete(p.salted(e))
+	p.byRecipient.Delete(p.received(e))
 	return *e
 }
 
@@ -316,7 +392,7 @@ func (p *Pool) Expire(height uint32) []Entry {
 // all are covered.
 func (p *Pool) Cover(sender types.Account, balance int64) []Entry {
 	available := amount{lo: uint64(max(0, balance+int64(p.rules.CreditLimit)))}
-	if !available.less(p.outgoing[sender]) {
+	if !available.less(p.senders[sender].amount) {
 		return nil
 	}
 	var sum amount
@@ -330,6 +406,61 @@ func (p *Pool) Cover(sender types.Account, balance int64) []Entry {
 		}
 	}
 	return p.removeAll(uncovered)
+}
+
+// Limits returns the bounds of the pool.
+func (p *Pool) Limits() Limits { return p.limits }
+
+// Outgoing returns what the pending transfers of an account take from it, fees
+// included.
+func (p *Pool) Outgoing(a types.Account) Sum { return p.senders[a] }
+
+// Incoming returns what pending transfers to an account bring; of them, it counts at
+// most limit.
+func (p *Pool) Incoming(a types.Account, limit int) (sum Sum) {
+	for e := range p.to(a) {
+		if sum.Count == limit {
+			break
+		}
+		sum = sum.plus(e.Transfer.Amount)
+	}
+	return sum
+}
+
+// to goes through the pending transfers to an account in the order of arrival.
+func (p *Pool) to(a types.Account) iter.Seq[*Entry] {
+	first := p.received(&Entry{Transfer: &types.Transfer{Recipient: a}})
+	return func(yield func(*Entry) bool) {
+		p.byRecipient.AscendGreaterOrEqual(first, func(i item) bool {
+			return i.key == first.key && (i.entry.Transfer.Recipient != a || yield(i.entry))
+		})
+	}
+}
+
+// Of returns pending transfers from or to an account, at most limit: those that it
+// sends in the order of their salts, then those that it receives from others in
+// the order of arrival.
+func (p *Pool) Of(a types.Account, limit int) []Entry {
+	var entries []Entry
+	first := p.salted(&Entry{Transfer: &types.Transfer{Sender: a}})
+	p.bySender.AscendGreaterOrEqual(first, func(i item) bool {
+		if i.key != first.key || len(entries) == limit {
+			return false
+		}
+		if i.entry.Transfer.Sender == a {
+			entries = append(entries, *i.entry)
+		}
+		return true
+	})
+	for e := range p.to(a) {
+		if len(entries) == limit {
+			break
+		}
+		if e.Transfer.Sender != a {
+			entries = append(entries, *e)
+		}
+	}
+	return entries
 }
 
 // of returns the entries of a sender in the order of the pool.

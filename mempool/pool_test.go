@@ -131,7 +131,7 @@ func TestAddRefuses(t *testing.T) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}
 			wantSeqs(t, "pool after the error", bestSeqs(p), 1)
-			if got := p.Outgoing("a"); got != 60 {
+			if got := p.Outgoing("a").Amount(); got != 60 {
 				t.Errorf("outgoing %d after the error, want 60", got)
 			}
 		})
@@ -151,7 +151,7 @@ func TestReplacementCreditsBackWhatItReplaces(t *testing.T) {
 	}
 	add(pay(1, 1, "a", "b", 70, 10))
 	wantSeqs(t, "replaced", seqs(add(pay(2, 1, "a", "c", 89, 11))), 1)
-	if got := p.Outgoing("a"); got != 100 {
+	if got := p.Outgoing("a").Amount(); got != 100 {
 		t.Errorf("outgoing %d, want 100", got)
 	}
 	// Paying oneself nothing at a higher fee cancels what was pending.
@@ -265,8 +265,8 @@ func TestCoverTakesOutTheCheapestThatNothingPays(t *testing.T) {
 	wantSeqs(t, "one not", seqs(p.Cover("a", 35)), 2)
 	wantSeqs(t, "overdrawn", seqs(p.Cover("a", -5)), 1, 3)
 	wantSeqs(t, "other accounts stay", bestSeqs(p), 4, 5)
-	if p.Outgoing("a") != 0 || p.Outgoing("aa") != 10 {
-		t.Error("outgoing sums", p.Outgoing("a"), p.Outgoing("aa"))
+	if p.Outgoing("a").Amount() != 0 || p.Outgoing("aa").Amount() != 10 {
+		t.Error("outgoing sums", p.Outgoing("a").Amount(), p.Outgoing("aa").Amount())
 	}
 }
 
@@ -305,7 +305,47 @@ func TestSumsOfTheLargestAmounts(t *testing.T) {
 	for i := range uint64(n - 1) {
 		p.Remove(pay(i, i, "a", "b", types.MaxAmount, 0).ID)
 	}
-	if got := p.Outgoing("a"); got != types.MaxAmount {
+	if got := p.Outgoing("a").Amount(); got != types.MaxAmount {
 		t.Errorf("outgoing %d, want %d", got, int64(types.MaxAmount))
 	}
+}
+
+func TestMinFee(t *testing.T) {
+	for _, c := range []struct {
+		rate uint64
+		size int
+		want uint64
+	}{
+		{0, 300, 0}, {1, 1, 1}, {1000, 190, 190}, {1500, 3, 5}, {1, 1000, 1}, {1, 1001, 2},
+		{types.MaxAmount, 1000, types.MaxAmount}, {types.MaxAmount, 1001, types.MaxAmount}, {1 << 63, 490, types.MaxAmount},
+	} {
+		if got := (Limits{MinFeeRate: c.rate}).MinFee(c.size); got != c.want {
+			t.Errorf("at %d for 1,000 bytes, %d bytes cost %d, want %d", c.rate, c.size, got, c.want)
+		}
+	}
+}
+
+func TestLimitsOfTheOperator(t *testing.T) {
+	p := New(testRules(t), Limits{MinFeeRate: 1000, PerAccount: 2})
+	for _, c := range []struct {
+		what string
+		e    Entry
+		want error
+	}{
+		{"too little", pay(1, 1, "a", "b", 1, 100), ErrFeeTooLow},
+		{"just enough", pay(2, 2, "a", "b", 1, 101), nil},
+		{"a second", pay(3, 3, "a", "b", 1, 101), nil},
+		{"a third", pay(4, 4, "a", "b", 1, 101), ErrAccountLimit},
+		{"in the place of one", pay(5, 3, "a", "b", 1, 120), nil},
+		{"of another sender", pay(6, 3, "c", "b", 1, 101), nil},
+	} {
+		if _, _, err := p.Add(c.e, 10, rich); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s: %v, want %v", c.what, err, c.want)
+		}
+	}
+	// What was accepted once is not refused after a reorganisation.
+	if _, _, err := p.Restore(pay(7, 7, "a", "b", 1, 0), 10); err != nil {
+		t.Errorf("restored: %v", err)
+	}
+	wantSeqs(t, "of a", seqs(p.Of("a", 9)), 2, 5, 7)
 }

@@ -33,6 +33,16 @@ func (s Snapshot) Best() iter.Seq[*Entry] {
 	}
 }
 
+// After is Best for what comes behind e, which need not be there any more: of it,
+// the fee, Size and Seq are used.
+func (s Snapshot) After(e *Entry) iter.Seq[*Entry] {
+	first := rated(e)
+	first.tie++
+	return func(yield func(*Entry) bool) {
+		s.best.AscendGreaterOrEqual(first, func(i item) bool { return yield(i.entry) })
+	}
+}
+
 // Select chooses transfers for a block, best first, whose encodings take at most
 // maxBytes together. It calls try for each that fits; try applies it to the
 // balances of the block and fails where that cannot be done. A transfer that

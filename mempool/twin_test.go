@@ -1,7 +1,9 @@
 package mempool
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"math/big"
 	"slices"
 	"testing"
@@ -41,6 +43,15 @@ func (w *twin) outgoing(a types.Account) (sum int64) {
 	return sum
 }
 
+func (w *twin) count(a types.Account) (n int) {
+	for _, e := range w.list {
+		if e.Transfer.Sender == a {
+			n++
+		}
+	}
+	return n
+}
+
 func (w *twin) bytes() (sum int64) {
 	for _, e := range w.list {
 		sum += memory(e.Transfer)
@@ -56,15 +67,23 @@ func (w *twin) add(e Entry, height uint32, balance func(types.Account) int64) (e
 		return nil, nil, consensus.ErrExpired
 	}
 	e.Size, e.Restored = e.Transfer.Size(), balance == nil
+	same := func(x Entry) bool {
+		return x.Transfer.Sender == e.Transfer.Sender && x.Transfer.Salt == e.Transfer.Salt
+	}
+	if balance != nil {
+		if e.Transfer.Fee*1000 < w.limits.MinFeeRate*uint64(e.Size) {
+			return nil, nil, ErrFeeTooLow
+		}
+		if w.limits.PerAccount > 0 && w.find(same) < 0 && w.count(e.Transfer.Sender) >= w.limits.PerAccount {
+			return nil, nil, ErrAccountLimit
+		}
+	}
 	before := slices.Clone(w.list)
 	defer func() {
 		if err != nil {
 			w.list = before
 		}
 	}()
-	same := func(x Entry) bool {
-		return x.Transfer.Sender == e.Transfer.Sender && x.Transfer.Salt == e.Transfer.Salt
-	}
 	if i := w.find(same); i >= 0 {
 		old := w.list[i].Transfer
 		worth := float64(e.Transfer.Fee) / float64(e.Size) // small numbers in this test
@@ -147,23 +166,57 @@ func (w *twin) compare(t *rapid.T, p *Pool) {
 		}
 	}
 	for _, a := range []types.Account{"a", "b", "c"} {
-		if got, want := p.Outgoing(a), w.outgoing(a); got != want {
+		if got, want := p.Outgoing(a).Amount(), w.outgoing(a); got != want {
 			t.Fatalf("outgoing of %s is %d, the twin says %d", a, got, want)
 		}
 	}
-	senders := map[types.Account]bool{}
-	for _, e := range w.list {
-		senders[e.Transfer.Sender] = true
-	}
-	if len(p.outgoing) > len(senders) {
-		t.Fatalf("sums for %d senders, the twin has %d", len(p.outgoing), len(senders))
-	}
+	w.compareParties(t, p)
 	for name, n := range map[string]int{
-		"by id": p.byID.Len(), "by sender": p.bySender.Len(), "by expiry": p.byExpiry.Len(),
+		"by id": p.byID.Len(), "by sender": p.bySender.Len(), "by expiry": p.byExpiry.Len(), "by recipient": p.byRecipient.Len(),
 	} {
 		if n != i {
 			t.Fatalf("%d entries %s, %d in the pool", n, name, i)
 		}
+	}
+}
+
+// compareParties compares what the pool says of each account.
+func (w *twin) compareParties(t *rapid.T, p *Pool) {
+	senders := map[types.Account]bool{}
+	for _, a := range []types.Account{"a", "b", "c"} {
+		var sent, received []Entry
+		income := uint64(0)
+		for _, e := range w.list {
+			switch a {
+			case e.Transfer.Sender:
+				sent = append(sent, e)
+			case e.Transfer.Recipient:
+				received = append(received, e)
+			}
+			if e.Transfer.Recipient == a {
+				income += e.Transfer.Amount
+			}
+			senders[e.Transfer.Sender] = true
+		}
+		slices.SortFunc(sent, func(a, b Entry) int { return cmp.Compare(a.Transfer.Salt, b.Transfer.Salt) })
+		slices.SortFunc(received, func(a, b Entry) int { return cmp.Compare(a.Seq, b.Seq) })
+		all := append(sent, received...)
+		if got := p.Of(a, len(all)+1); !slices.Equal(got, all) {
+			t.Fatalf("of %s: %v, the twin says %v", a, seqs(got), seqs(all))
+		}
+		if got := p.Of(a, len(all)/2); !slices.Equal(got, all[:len(all)/2]) {
+			t.Fatalf("half of those of %s: %v, the twin says %v", a, seqs(got), seqs(all[:len(all)/2]))
+		}
+		in := p.Incoming(a, 1000)
+		if p.Outgoing(a).Count != len(sent) || in.Amount() != int64(income) {
+			t.Fatalf("%s sends %d and receives %d, the twin says %d and %d", a, p.Outgoing(a).Count, in.Amount(), len(sent), income)
+		}
+		if few := p.Incoming(a, in.Count/2); few.Count != in.Count/2 {
+			t.Fatalf("counted %d of %d", few.Count, in.Count)
+		}
+	}
+	if len(p.senders) != len(senders) {
+		t.Fatalf("sums for %d accounts, the twin has %d", len(p.senders), len(senders))
 	}
 }
 
@@ -176,6 +229,9 @@ func againstTwin(rules *consensus.Rules) func(*rapid.T) {
 		limits := Limits{
 			Transfers: rapid.IntRange(1, 20).Draw(t, "most transfers"),
 			Bytes:     int64(rapid.IntRange(600, 12000).Draw(t, "most bytes")),
+
+			MinFeeRate: rapid.SampledFrom([]uint64{0, 10, 25}).Draw(t, "least rate"),
+			PerAccount: rapid.SampledFrom([]int{0, 3}).Draw(t, "most of an account"),
 		}
 		p, w := New(rules, limits), &twin{limits: limits}
 		account := rapid.SampledFrom([]types.Account{"a", "b", "c"})
@@ -198,7 +254,11 @@ func againstTwin(rules *consensus.Rules) func(*rapid.T) {
 			if balance == nil {
 				offer = func() ([]Entry, []Entry, error) { return p.Restore(e, height) }
 			}
+			checked := p.Check(e, height, balance)
 			evicted, replaced, err := offer()
+			if balance != nil && fmt.Sprint(checked) != fmt.Sprint(err) {
+				t.Fatalf("Check says %v, Add %v", checked, err)
+			}
 			wantEvicted, wantReplaced, wantErr := w.add(e, height, balance)
 			if !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
 				t.Fatalf("error %v, the twin says %v", err, wantErr)
