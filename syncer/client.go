@@ -85,6 +85,7 @@ type source struct {
 	address string // base URL, as registered
 	carrier http.RoundTripper
 	limits  limits
+	clock   func(address, date string, began time.Time) // is told of the Date of each answer
 }
 
 // answer is the body of an answer that is still being read. Reading fails with
@@ -105,6 +106,7 @@ type answer struct {
 func (s *source) get(ctx context.Context, path string, least int) (*answer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	a := &answer{ctx: ctx, cancel: cancel, stall: s.limits.stall, least: least, left: s.limits.stall}
+	began := time.Now()
 	a.timer = time.AfterFunc(s.limits.stall, func() { cancel(errStall) })
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.address+path, nil)
 	if err == nil {
@@ -118,6 +120,7 @@ func (s *source) get(ctx context.Context, path string, least int) (*answer, erro
 		cancel(nil)
 		return nil, err
 	}
+	s.clock(s.address, a.Header.Get("Date"), began)
 	return a, nil
 }
 

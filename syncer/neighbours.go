@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -50,6 +52,77 @@ func (s *Syncer) AddNeighbour(address string) ([]string, error) {
 		s.neighbours[address] = new(standing)
 	}
 	return s.sorted(), nil
+}
+
+// RemoveNeighbour forgets a neighbour, durably, and tells whether it was registered.
+// Errors: ErrAddress, or of the store.
+func (s *Syncer) RemoveNeighbour(address string) (bool, error) {
+	address, err := normalise(address)
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.neighbours[address]; !ok {
+		return false, nil
+	}
+	batch := s.store.NewBatch()
+	defer batch.Close()
+	batch.DeleteNeighbour(address)
+	if err := batch.Commit(); err != nil {
+		return false, err
+	}
+	delete(s.neighbours, address)
+	return true, nil
+}
+
+// Latest returns what came of asking each neighbour last, sorted by address; the
+// result of one that was never asked is empty.
+func (s *Syncer) Latest() []NeighbourResult {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]NeighbourResult, 0, len(s.neighbours))
+	for _, address := range s.sorted() {
+		n := s.neighbours[address].last
+		n.Address = address
+		all = append(all, n)
+	}
+	return all
+}
+
+// Clock returns the median of how far the neighbours' clocks are ahead of this
+// node's, by the Date of their answers, and of how many neighbours that is.
+func (s *Syncer) Clock() (offset time.Duration, neighbours int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []time.Duration
+	for _, n := range s.neighbours {
+		if n.clock != nil {
+			all = append(all, *n.clock)
+		}
+	}
+	if len(all) == 0 {
+		return 0, 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2], len(all)
+}
+
+// noteClock remembers what a neighbour's answer says of its clock. An HTTP date has
+// whole seconds, so on average the clock was half a second further, when the answer
+// was made, which was between the call and now.
+func (s *Syncer) noteClock(address string, date string, began time.Time) {
+	told, err := http.ParseTime(date)
+	if err != nil {
+		return
+	}
+	middle := began.Add(time.Since(began) / 2)
+	offset := told.Add(time.Second / 2).Sub(middle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.neighbours[address]; n != nil {
+		n.clock = &offset
+	}
 }
 
 // Neighbours returns the base URLs of the registered neighbours, sorted.

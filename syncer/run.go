@@ -23,6 +23,9 @@ type standing struct {
 	failures int
 	after    time.Time // not to be asked before, unless somebody wants to know
 	logged   string    // the last word that was logged
+
+	last  NeighbourResult // what came of asking it last; zero until then
+	clock *time.Duration  // how far its clock was ahead; nil until it said so
 }
 
 // Run asks the neighbours every few seconds until ctx ends, or this node stops
@@ -70,6 +73,7 @@ func (s *Syncer) remember(r Result) {
 		if standing == nil {
 			continue // not a registered one
 		}
+		standing.last = n
 		word := n.Result
 		if slices.Contains(working, word) {
 			standing.failures, standing.after, word = 0, time.Time{}, Same

@@ -312,6 +312,8 @@ func (v *session) fetch(ctx context.Context, c *candidate) error {
 		return err
 	}
 	before := v.s.chain.Tip()
+	v.s.target.Store(c.tip.Height)
+	defer v.s.target.Store(0)
 	d := newDownload(v.s, first, hashes)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

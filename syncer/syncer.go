@@ -53,6 +53,7 @@ type Syncer struct {
 	instance  [16]byte      // tells this process from others
 	serving   chan struct{} // a token for each call that is being answered
 	flight    chan struct{} // a token for the one Sync that is under way
+	target    atomic.Uint32 // height that the chain which is being fetched had; 0: none is
 	peak      atomic.Int64  // the most bytes that blocks in memory were counted at
 
 	mu         sync.Mutex
@@ -92,6 +93,13 @@ func New(cfg Config) (*Syncer, error) {
 	return s, nil
 }
 
+// Target returns the height of the chain whose blocks are being fetched, by its
+// headers; false when none are.
+func (s *Syncer) Target() (height uint32, running bool) {
+	height = s.target.Load()
+	return height, height > 0
+}
+
 // Close ends connections to neighbours that are kept open for the next time.
 func (s *Syncer) Close() {
 	if t, ok := s.transport.(interface{ CloseIdleConnections() }); ok {
@@ -117,7 +125,7 @@ func (s *Syncer) sync(ctx context.Context, pick func() []string) (Result, error)
 	}
 	var sources []*source
 	for _, address := range pick() {
-		sources = append(sources, &source{address, s.transport, s.limits})
+		sources = append(sources, &source{address, s.transport, s.limits, s.noteClock})
 	}
 	result, err := s.syncFrom(ctx, sources)
 	if err == nil {
