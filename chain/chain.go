@@ -74,13 +74,15 @@ type Manager struct {
 	stale     []uint64        // pending records to delete with the next commit
 	held      []heldBlock     // too new yet
 	arrivals  []mempool.Entry // pooled since the writer began; nil when none is at work
+	changes   poolChanges     // what became of pending transfers lately
 	frozen    *sharedView     // what readers see: the view of tip, kept until it moves
 	closed    bool            // nothing more may change
 	ended     bool            // nor may anything be read
 	nextWatch int
 	watchers  map[int]func()
 
-	intake intake
+	intake     intake
+	blockRates blockRates
 
 	cores chan struct{} // a token for each core that checks blocks
 	runs  atomic.Uint64 // counts the runs of blocks that came to be added

@@ -21,6 +21,8 @@ type Receipt struct {
 	// the transfer, when it was first submitted here. For one that came in with
 	// a block it is that block's height.
 	NextHeight uint32
+	// Mined says that a block of the best chain holds it already.
+	Mined bool
 }
 
 // intake gathers transfers that wait, so that all of them share one batch of
@@ -52,39 +54,102 @@ type submission struct {
 // answer, the transfer may or may not have been accepted: asking again is safe. It
 // is not looked at while this caller works for others.
 func (m *Manager) AddTransfer(ctx context.Context, t types.Transfer) (Receipt, error) {
-	s := &submission{transfer: t, turn: make(chan bool, 1)}
-	s.receipt.ID = t.ID()
-	if err := m.intake.submit(m, s); err != nil {
+	answers, err := m.AddTransfers(ctx, []types.Transfer{t})
+	if err != nil {
 		return Receipt{}, err
 	}
-	select {
-	case work := <-s.turn:
-		if work {
-			m.intake.work(m)
+	return answers[0].Receipt, answers[0].Err
+}
+
+// Answer is what became of one of several submitted transfers: a receipt, or why
+// there is none.
+type Answer struct {
+	Receipt Receipt
+	Err     error
+}
+
+// AddTransfers is AddTransfer for several transfers, which share what they wait
+// for. There is an answer for each, in order, unless the error says that there is
+// none at all: ErrClosed, or that of ctx.
+func (m *Manager) AddTransfers(ctx context.Context, ts []types.Transfer) ([]Answer, error) {
+	all := make([]*submission, len(ts))
+	for i := range ts {
+		all[i] = &submission{transfer: ts[i], turn: make(chan bool, 1)}
+		all[i].receipt.ID = ts[i].ID()
+	}
+	if err := m.intake.submit(m, all); err != nil {
+		return nil, err
+	}
+	answers := make([]Answer, len(ts))
+	for i, s := range all {
+		select {
+		case work := <-s.turn:
+			s.take(m, work)
+			answers[i] = Answer{s.receipt, s.err}
+		case <-ctx.Done():
+			go func() { // others may depend on their turns
+				for _, s := range all[i:] {
+					s.take(m, <-s.turn)
+				}
+			}()
+			return nil, ctx.Err()
 		}
-		return s.receipt, s.err
-	case <-ctx.Done():
-		go func() { // others may depend on its turn
-			if <-s.turn {
-				m.intake.work(m)
-			}
-		}()
-		return Receipt{}, ctx.Err()
+	}
+	return answers, nil
+}
+
+// take does what a submission's turn asks for.
+func (s *submission) take(m *Manager, work bool) {
+	if work {
+		m.intake.work(m)
 	}
 }
 
-func (in *intake) submit(m *Manager, s *submission) error {
+// submit puts submissions into the queue. Turns are given in its order, so that
+// whoever waits for several waits for the first of them.
+func (in *intake) submit(m *Manager, all []*submission) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if m.closing() {
 		return ErrClosed
 	}
-	in.running.Add(1)
-	in.queue = append(in.queue, s)
+	in.running.Add(len(all))
+	in.queue = append(in.queue, all...)
 	if !in.busy {
 		in.next()
 	}
 	return nil
+}
+
+// CheckTransfer returns what AddTransfer would answer, and changes nothing.
+func (m *Manager) CheckTransfer(t types.Transfer) (Receipt, error) {
+	s := &submission{transfer: t}
+	s.receipt.ID = t.ID()
+	if len(m.checkSignatures([]*submission{s})) == 0 {
+		return Receipt{}, s.err
+	}
+	snapshot, err := m.Snapshot()
+	if err != nil {
+		return Receipt{}, err
+	}
+	defer snapshot.Close()
+	balances := make(consensus.Balances)
+	settled, err := s.look(snapshot, m.rules, balances)
+	if err != nil {
+		return Receipt{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, pooled := m.pool.Get(s.receipt.ID); pooled {
+		s.receipt.NextHeight = e.Answered
+		return s.receipt, nil
+	}
+	if settled {
+		return s.receipt, nil
+	}
+	s.receipt.NextHeight = snapshot.Tip.Height + 1
+	e := mempool.Entry{ID: s.receipt.ID, Transfer: &s.transfer}
+	return s.receipt, m.pool.Check(e, s.receipt.NextHeight, func(a types.Account) int64 { return balances[a] })
 }
 
 // next gives its turn to the first that waits. The lock is held.
@@ -135,12 +200,31 @@ func (m *Manager) checkSignatures(all []*submission) (good []*submission) {
 	for i, s := range all {
 		transfers[i] = s.transfer
 	}
-	for i, err := range m.rules.VerifyEach(transfers) {
+	for i, err := range m.verifyEach(transfers) {
 		if all[i].err = err; err == nil {
 			good = append(good, all[i])
 		}
 	}
 	return good
+}
+
+// verifyEach is consensus.VerifyEach on all cores: a signature costs more than all
+// else that a transfer does. A part of a batch is not much cheaper than the whole.
+func (m *Manager) verifyEach(ts []types.Transfer) []error {
+	const least = 64 // of a part, below which a batch gains less
+	parts := min(max(len(ts)/least, 1), cap(m.cores))
+	if parts == 1 {
+		return m.rules.VerifyEach(ts)
+	}
+	size := (len(ts) + parts - 1) / parts
+	errs := make([]error, len(ts))
+	var wait sync.WaitGroup
+	for from := 0; from < len(ts); from += size {
+		to := min(from+size, len(ts))
+		wait.Go(func() { copy(errs[from:to], m.rules.VerifyEach(ts[from:to])) })
+	}
+	wait.Wait()
+	return errs
 }
 
 // offer puts submissions into the pool. It tells whether the tip stood still; if
@@ -194,6 +278,7 @@ func (s *submission) look(at *Snapshot, rules *consensus.Rules, balances consens
 			return false, err
 		}
 		if mined {
+			s.receipt.Mined = true
 			if s.receipt.NextHeight = record.Answered; record.Answered == 0 {
 				s.receipt.NextHeight = record.Height
 			}
@@ -228,8 +313,8 @@ func (m *Manager) enter(s *submission, balance func(types.Account) int64) {
 		return
 	}
 	m.seq++
-	m.discard(evicted...)
-	m.discard(replaced...)
+	m.drop(errEvicted, evicted...)
+	m.drop(replacedBy(&e), replaced...)
 	if m.arrivals != nil {
 		m.arrivals = append(m.arrivals, e)
 	}
@@ -270,6 +355,8 @@ func (m *Manager) record(round []*submission) {
 		case !pooled || e.Seq != s.seq:
 			// It left the pool before its record was written.
 			m.stale = append(m.stale, s.seq)
+		default:
+			m.note(e, nil)
 		}
 	}
 }

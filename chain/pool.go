@@ -44,7 +44,8 @@ func (m *Manager) publish(w *work) {
 	m.mu.Lock()
 	m.tip = w.ledger.tip
 	m.thaw()
-	m.pool.RemoveAll(w.mined)
+	m.noteOthers(w.mined)
+	m.pool.RemoveAll(idsOf(w.mined))
 	arrivals := m.arrivals
 	m.arrivals = []mempool.Entry{}
 	m.mu.Unlock()
@@ -57,20 +58,22 @@ func (m *Manager) publish(w *work) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	next := w.ledger.tip.Height + 1
-	m.discard(m.pool.Expire(next)...)
+	m.drop(expiredAt(next), m.pool.Expire(next)...)
 	if !w.undone {
 		// After a reorganisation, what paid for a transfer may be pending again:
 		// then it stays.
 		for account, balance := range w.spent {
-			m.discard(m.pool.Cover(account, balance)...)
+			m.drop(errUncovered, m.pool.Cover(account, balance)...)
 		}
 	}
 	for _, e := range returned {
 		evicted, replaced, err := m.pool.Restore(e, next)
-		m.discard(evicted...)
-		m.discard(replaced...)
+		m.drop(errEvicted, evicted...)
+		m.drop(replacedBy(&e), replaced...)
 		if err != nil {
-			m.discard(e)
+			m.drop(err, e)
+		} else {
+			m.note(e, nil)
 		}
 	}
 }

@@ -33,6 +33,7 @@ func TestTransferIsAnsweredAlike(t *testing.T) {
 	check("a block later")
 	f.mine()
 	f.wantPending()
+	want.Mined = true
 	check("mined")
 	f.restart()
 	check("mined, after a restart")

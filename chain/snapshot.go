@@ -135,8 +135,9 @@ type Updates struct {
 // UpdatesSince returns the shortest way from point, any block that was ever
 // applied here, to the tip: which blocks to revert, then which to apply, together
 // at most limit. A reader that was given fewer than it needs calls again with
-// where it arrived; at the tip both are empty. store.ErrNotFound says that point
-// is not known here.
+// where it arrived; at the tip both are empty. They also are while a change is on
+// its way to the disk, which OnChange tells of when it is there. store.ErrNotFound
+// says that point is not known here.
 func (m *Manager) UpdatesSince(point types.Hash, limit int) (Updates, error) {
 	s, err := m.Snapshot()
 	if err != nil {
@@ -147,6 +148,9 @@ func (m *Manager) UpdatesSince(point types.Hash, limit int) (Updates, error) {
 	at, _, err := s.State(point)
 	if err != nil {
 		return Updates{}, err
+	}
+	if s.Tip.Hash != m.Tip().Hash { // a view has a commit a moment before the disk
+		return Updates{}, nil
 	}
 	for {
 		best, err := s.BestHash(at.Height)

@@ -1,0 +1,202 @@
+package chain
+
+import (
+	"errors"
+
+	"cairn/consensus"
+	"cairn/mempool"
+	"cairn/store"
+	"cairn/types"
+)
+
+// Found is what is known of a transfer at one moment: it is in a block of the best
+// chain (Mined), pending (Pending), left the pool lately (Dropped), or none of them.
+type Found struct {
+	Tip      consensus.State
+	Transfer *types.Transfer  // nil: it is not known here
+	Mined    *consensus.State // the block that holds it
+	Position uint32           // in that block's transfers
+	Pending  *mempool.Entry
+	Dropped  error // why it left the pool; errors.Is finds consensus.ErrExpired, ErrReplaced and so on
+}
+
+// Find looks for a transfer by its id.
+func (m *Manager) Find(id types.Hash) (Found, error) {
+	// The pool first: what leaves it for a block between the two looks is found in
+	// the block.
+	e, pooled := m.Pending(id)
+	snapshot, err := m.Snapshot()
+	if err != nil {
+		return Found{}, err
+	}
+	defer snapshot.Close()
+	f := Found{Tip: snapshot.Tip}
+	record, mined, err := snapshot.TransferLoc(id)
+	switch {
+	case err != nil:
+		return f, err
+	case mined:
+		f.Position = record.Position
+		f.Mined, f.Transfer, err = snapshot.transferAt(record.Loc)
+		return f, err
+	case pooled:
+		f.Pending, f.Transfer = &e, e.Transfer
+		return f, nil
+	}
+	if change, ok := m.Dropped(id); ok {
+		f.Dropped, f.Transfer = change.Dropped, change.Entry.Transfer
+	}
+	return f, nil
+}
+
+// transferAt reads a transfer of the best chain, and the state of its block.
+func (s *Snapshot) transferAt(loc store.Loc) (*consensus.State, *types.Transfer, error) {
+	hash, err := s.BestHash(loc.Height)
+	if err != nil {
+		return nil, nil, err
+	}
+	state, _, err := s.State(hash)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := s.Transfer(loc.Height, hash, loc.Position)
+	return &state, &t, err
+}
+
+// Obstacle is what stands between a pending transfer and the next block.
+type Obstacle struct {
+	Ahead int   // bytes of transfers that pay more for each byte, up to maxAhead blocks
+	Err   error // the rule that keeps it out of the next block as things are; nil: only its place does
+}
+
+// maxAhead is how many blocks of transfers are looked through to find the place of
+// one.
+const maxAhead = 10
+
+// Obstacle says why a pending transfer is still pending.
+func (m *Manager) Obstacle(e *mempool.Entry) (Obstacle, error) {
+	var o Obstacle
+	pool, _ := m.PoolSnapshot()
+	for other := range pool.Best() {
+		if other.ID == e.ID || o.Ahead > maxAhead*int(m.rules.MaxBlockSize) {
+			break
+		}
+		o.Ahead += other.Size
+	}
+	snapshot, err := m.Snapshot()
+	if err != nil {
+		return o, err
+	}
+	defer snapshot.Close()
+	if o.Err = m.rules.CheckTransfer(e.Transfer, snapshot.Tip.Height+1); o.Err != nil {
+		return o, nil
+	}
+	balances := make(consensus.Balances)
+	for _, a := range []types.Account{e.Transfer.Sender, e.Transfer.Recipient} {
+		if balances[a], err = snapshot.Account(a); err != nil {
+			return o, err
+		}
+	}
+	o.Err = m.rules.ApplyTransfer(balances, e.Transfer)
+	return o, nil
+}
+
+// maxCounted bounds the work of adding up pending income.
+const maxCounted = 10_000
+
+// AccountInfo is an account at one moment.
+type AccountInfo struct {
+	Tip     consensus.State
+	Balance int64 // base units, after the block Tip
+	// Out is what its pending transfers take from it, fees included; In what
+	// pending transfers to it bring, which cannot be counted on; of those, at most
+	// maxCounted are added up.
+	Out, In mempool.Sum
+}
+
+// Spendable returns the base units that the account can send now, fee included.
+func (i *AccountInfo) Spendable(rules *consensus.Rules) uint64 {
+	limit := i.Balance + int64(rules.CreditLimit) // both are below 2^53
+	return uint64(max(limit-min(i.Out.Amount(), limit), 0))
+}
+
+// Account returns what an account holds and what is pending for it.
+func (m *Manager) Account(a types.Account) (AccountInfo, error) {
+	snapshot, err := m.Snapshot()
+	if err != nil {
+		return AccountInfo{}, err
+	}
+	defer snapshot.Close()
+	i := AccountInfo{Tip: snapshot.Tip}
+	if i.Balance, err = snapshot.Account(a); err != nil {
+		return i, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i.Out, i.In = m.pool.Outgoing(a), m.pool.Incoming(a, maxCounted)
+	return i, nil
+}
+
+// PendingOf returns pending transfers from and to an account, at most limit.
+func (m *Manager) PendingOf(a types.Account, limit int) []mempool.Entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pool.Of(a, limit)
+}
+
+// PoolLimits returns the bounds of the pool.
+func (m *Manager) PoolLimits() mempool.Limits { return m.pool.Limits() }
+
+// ErrNoBlock says that no block of that hash or height is known here.
+var ErrNoBlock = errors.New("there is no such block here")
+
+// BlockAt returns the state of a block by its hash, on whatever branch, or of the
+// best chain's block at a height when hash is nil; best tells whether it is on the
+// best chain. ErrNoBlock where there is none.
+func (s *Snapshot) BlockAt(hash *types.Hash, height uint32) (state consensus.State, best bool, err error) {
+	if hash == nil {
+		h, err := s.BestHash(height)
+		if err != nil {
+			return state, false, noBlock(err)
+		}
+		hash = &h
+	}
+	state, status, err := s.State(*hash)
+	if err == nil && status&store.HaveBody == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return state, false, noBlock(err)
+	}
+	at, err := s.BestHash(state.Height)
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return state, at == state.Hash, err
+}
+
+func noBlock(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNoBlock
+	}
+	return err
+}
+
+// BestStates returns the states of the best chain's blocks from one height to
+// another, both included.
+func (s *Snapshot) BestStates(from, to uint32) ([]consensus.State, error) {
+	states := make([]consensus.State, 0, to-from+1)
+	for height := from; ; height++ {
+		hash, err := s.BestHash(height)
+		if err != nil {
+			return nil, err
+		}
+		state, _, err := s.State(hash)
+		if err != nil {
+			return nil, err
+		}
+		if states = append(states, state); height == to {
+			return states, nil
+		}
+	}
+}
