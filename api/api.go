@@ -1,6 +1,6 @@
-// Package api serves a node over HTTP: the five classic calls, the node's
-// status, health and metrics, a page to try the calls, and the endpoints at which
-// neighbours sync. docs/api.md describes every call.
+// Package api serves a node over HTTP: the five classic calls, /v1 with its OpenAPI
+// document and events, health and metrics, a page to try the calls, and the endpoints
+// at which neighbours sync. docs/api.md describes every call.
 //
 // A handler decodes and bounds what it was sent, asks one of the packages below,
 // and writes the answer; it holds no rule. Which error becomes which status is
@@ -24,15 +24,26 @@ import (
 	"strings"
 	"time"
 
+	"cairn/api/client"
 	"cairn/chain"
 	"cairn/consensus"
 	"cairn/miner"
+	"cairn/store"
 	"cairn/syncer"
 	"cairn/types"
 )
 
-// Config is what New makes a handler of. Chain, Miner and Syncer are required.
+// Signer holds keys.
+type Signer interface {
+	// Holds tells whether it has the key of an account.
+	Holds(types.Account) bool
+	// Sign puts the sender's signature into a transfer whose other fields are final.
+	Sign(*consensus.Rules, *types.Transfer) error
+}
+
+// Config is what New makes a handler of. Store, Chain, Miner and Syncer are required.
 type Config struct {
+	Store  *store.Store // where tokens are kept
 	Chain  *chain.Manager
 	Miner  *miner.Miner
 	Syncer *syncer.Syncer
@@ -44,6 +55,14 @@ type Config struct {
 	Token string
 	// Open lifts the token.
 	Open bool
+	// RateLimit is how many requests a second a stranger may make; 0: any number.
+	RateLimit int
+	// AllowOrigins are the origins of web pages that may use the API, such as
+	// https://shop.example; none by default.
+	AllowOrigins []string
+	// Signer signs for those who have a token and send a transfer without a
+	// signature; nil: nobody does.
+	Signer Signer
 	// Loopback says that the listener is bound to a loopback address.
 	Loopback bool
 	// AllowedHosts are the names and addresses besides loopback under which the
@@ -57,6 +76,7 @@ type Config struct {
 
 // server is what the handlers share.
 type server struct {
+	store   *store.Store
 	chain   *chain.Manager
 	rules   *consensus.Rules
 	miner   *miner.Miner
@@ -66,13 +86,25 @@ type server struct {
 	started time.Time
 	stall   time.Duration // stallTime, but for tests
 	guard   guard
+	tokens  *tokens
+	signer  Signer
+	frames  frames
+	readers readers
 	metrics *metrics
 	log     *slog.Logger
 }
 
-// New returns the handler of everything that a node serves.
-func New(cfg Config) http.Handler {
+// New returns the handler of everything that a node serves. The error is of the disk.
+func New(cfg Config) (http.Handler, error) {
+	tokens, err := loadTokens(cfg.Store)
+	if err != nil {
+		return nil, fmt.Errorf("loading tokens: %w", err)
+	}
 	s := &server{
+		store:   cfg.Store,
+		tokens:  tokens,
+		signer:  cfg.Signer,
+		readers: newReaders(),
 		chain:   cfg.Chain,
 		rules:   cfg.Chain.Rules(),
 		miner:   cfg.Miner,
@@ -80,7 +112,7 @@ func New(cfg Config) http.Handler {
 		version: cfg.Version,
 		started: time.Now(),
 		stall:   stallTime,
-		guard:   newGuard(&cfg),
+		guard:   newGuard(&cfg, tokens),
 		log:     cfg.Log,
 	}
 	if cfg.NodeAddress != "" {
@@ -99,6 +131,11 @@ func New(cfg Config) http.Handler {
 	for url, asset := range pageAssets() {
 		mux.Handle(url, s.handle(route{name: "page", method: http.MethodGet, serve: asset.serve}))
 	}
+	d := newDocs(s, mux)
+	d.register()
+	if err := d.pages(); err != nil {
+		return nil, err
+	}
 	neighbours := s.syncer.Handler()
 	mux.Handle("/sync/", s.wrap("/sync/", func(w *response, r *http.Request) error {
 		neighbours.ServeHTTP(w, r)
@@ -108,7 +145,7 @@ func New(cfg Config) http.Handler {
 		return fmt.Errorf("%w: %s", errNoSuchURL, quote(r.URL.Path))
 	})
 	mux.Handle("/", other)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/") { // a request to a proxy
 			r.URL.Path = "/" + r.URL.Path
 		}
@@ -117,20 +154,20 @@ func New(cfg Config) http.Handler {
 			return
 		}
 		mux.ServeHTTP(w, r)
-	})
+	}
+	return http.HandlerFunc(handler), nil
 }
 
-// routes is the list of what is served, by path, but for the page and what
+// routes is the list of what is served, by path, but for /v1, pages and what
 // neighbours ask for.
 func (s *server) routes() map[string]route {
 	const get, post = http.MethodGet, http.MethodPost
 	return map[string]route{
-		"/create-transaction": {method: post, changes: true, serve: s.createTransaction},
-		"/mine":               {method: get, changes: true, guarded: true, serve: s.mine},
+		"/create-transaction": {method: post, changes: true, scope: client.ScopeSubmit, serve: s.createTransaction},
+		"/mine":               {method: get, changes: true, scope: client.ScopeOperate, serve: s.mine},
 		"/chain":              {method: get, serve: s.getChain},
-		"/register-node":      {method: post, changes: true, guarded: true, serve: s.registerNode},
-		"/sync-chain":         {method: get, changes: true, guarded: true, serve: s.syncChain},
-		"/v1/status":          {method: get, serve: s.status},
+		"/register-node":      {method: post, changes: true, scope: client.ScopeOperate, serve: s.registerNode},
+		"/sync-chain":         {method: get, changes: true, scope: client.ScopeOperate, serve: s.syncChain},
 		"/healthz":            {method: get, serve: s.healthy},
 		"/readyz":             {method: get, serve: s.ready},
 		"/metrics":            {method: get, serve: s.metrics.serve},

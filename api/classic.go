@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"net/http"
 
 	"cairn/api/client"
@@ -14,22 +16,91 @@ func (s *server) createTransaction(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sub, err := parseSubmission(s.rules, o)
+	sub, err := parseSubmission(s.rules, o, s.signer != nil)
 	if err != nil {
 		return err
 	}
-	sub.complete(s.chain.Tip().Height+1, s.rules.TxLifetime)
-	if err := s.recall(&sub); err != nil {
+	if err := s.finish(&sub, w.who, r.Header.Values("Idempotency-Key")); err != nil {
 		return err
 	}
 	receipt, err := s.chain.AddTransfer(r.Context(), sub.transfer)
 	if err != nil {
-		return err
+		return s.explain(err, &sub.transfer)
 	}
 	return writeJSON(w, http.StatusCreated, client.Submitted{
 		Message:    "Transaction has been submitted successfully",
 		BlockIndex: receipt.NextHeight,
 	})
+}
+
+// finish fills in what a submission leaves to the node: salt, expiry and, where the
+// node holds the sender's key and its operator asks, fee and signature.
+func (s *server) finish(sub *submission, by who, keys []string) error {
+	unsigned := s.rules.Signatures && !sub.signature
+	if unsigned {
+		if err := s.mayspend(sub, by); err != nil {
+			return err
+		}
+	}
+	keyed := false
+	if len(keys) > 0 && !sub.salt {
+		if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxKey {
+			return invalid("the header Idempotency-Key should be there once, with 1 to %d bytes", maxKey)
+		}
+		sub.transfer.Salt, sub.salt, keyed = keyedSalt(sub.transfer.Sender, keys[0]), true, true
+	}
+	sub.complete(s.chain.Tip().Height+1, s.rules.TxLifetime)
+	if unsigned && !sub.fee {
+		sub.transfer.Fee = s.chain.PoolLimits().MinFee(sub.transfer.Size())
+	}
+	if err := s.recall(sub); err != nil {
+		return err
+	}
+	if keyed {
+		earlier, err := s.bySalt(sub.transfer.Sender, sub.transfer.Salt)
+		if err != nil {
+			return err
+		}
+		if earlier != nil && !sameOrder(*earlier, sub.transfer) {
+			return refuse(client.ErrKeyReused, "the Idempotency-Key came with a transfer of %s %s to %s before; another transfer needs another key",
+				s.rules.FormatAmount(earlier.Amount), s.rules.Symbol, s.rules.FormatAccount(earlier.Recipient))
+		}
+	}
+	if unsigned {
+		return s.signer.Sign(s.rules, &sub.transfer)
+	}
+	return nil
+}
+
+// mayspend tells whether the node may sign for a sender: only for whoever has a
+// token, wherever the request comes from.
+func (s *server) mayspend(sub *submission, by who) error {
+	sender := s.rules.FormatAccount(sub.transfer.Sender)
+	switch {
+	case !by.token:
+		return challenge{refuse(client.ErrUnauthorised, "signature is missing, and the node signs only for whoever sends a token with the scope %q", client.ScopeOperate), bearer}
+	case by.level < level(client.ScopeOperate):
+		return refuse(client.ErrForbidden, "signature is missing, and the node signs only for a token with the scope %q; this one has %q", client.ScopeOperate, scopes[by.level-1])
+	case !s.signer.Holds(sub.transfer.Sender):
+		return refuse(client.ErrKeyNotHeld, "signature is missing, and the node's wallet does not hold the key of %s", sender)
+	}
+	return nil
+}
+
+// maxKey is the most bytes of an Idempotency-Key.
+const maxKey = 255
+
+// keyedSalt makes the salt of a transfer of its sender and an Idempotency-Key, so that
+// the same key never pays twice, on whatever node and after whatever restart.
+func keyedSalt(sender types.Account, key string) uint64 {
+	b := append([]byte("cairn idempotency key\n"), byte(len(sender)))
+	sum := sha256.Sum256(append(append(b, sender...), key...))
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+// sameOrder tells whether two transfers pay the same to the same.
+func sameOrder(a, b types.Transfer) bool {
+	return a.Recipient == b.Recipient && a.Amount == b.Amount && a.Memo == b.Memo
 }
 
 // recall makes the same submission the same transfer: with a salt but without an
@@ -46,6 +117,12 @@ func (s *server) recall(sub *submission) error {
 	}
 	same := *t
 	same.Expiry = earlier.Expiry
+	if s.rules.Signatures && !sub.signature { // the node signs, and may have chosen the fee
+		same.Signature = earlier.Signature
+		if !sub.fee {
+			same.Fee = earlier.Fee
+		}
+	}
 	if same == *earlier {
 		*t = same
 	}

@@ -17,22 +17,32 @@ import (
 	"cairn/miner"
 	"cairn/store"
 	"cairn/syncer"
+	"cairn/types"
 )
 
-// retryAfter is how many seconds a client is asked to wait when the pool is full
-// or the node is about to stop.
-const retryAfter = 10
+// waitFor returns how many seconds a client is asked to wait before it asks again;
+// 0 where that would not help.
+func waitFor(p *client.Problem) int {
+	switch p.Status {
+	case http.StatusServiceUnavailable: // the pool is full, or the node is about to stop
+		return 10
+	case http.StatusTooManyRequests:
+		return 1
+	}
+	return 0
+}
 
 // Errors of a request itself.
 var (
 	errPanic     = errors.New("a fault in the program")
-	errBodySize  = refuse(http.StatusRequestEntityTooLarge, "the body is longer than the %d bytes that are read; a transfer or an address needs far less", maxBody)
+	errBodySize  = refuse(client.ErrBodyTooLarge, "the body is longer than the %d bytes that are read; a transfer or an address needs far less", maxBody)
 	errNoSuchURL = errors.New("no such path")
 )
 
-// refuse makes the error that is answered with a status and a detail.
-func refuse(status int, format string, args ...any) *client.Problem {
-	return client.NewProblem(status, fmt.Sprintf(format, args...))
+// refuse makes the error that is answered with a rule, whose status it has, and a
+// detail.
+func refuse(rule client.Rule, format string, args ...any) *client.Problem {
+	return client.NewProblem(rule, fmt.Sprintf(format, args...))
 }
 
 // notAllowed is a refusal that says which methods are allowed.
@@ -62,53 +72,73 @@ func problemOf(err error) *client.Problem {
 		return refused
 
 	case is(jsonobject.ErrDuplicate):
-		return refuse(http.StatusBadRequest, "%v; each key may be there once", err)
+		return refuse(client.ErrDuplicateKey, "%v; each key may be there once", err)
 	case is(jsonobject.ErrSyntax):
-		return refuse(http.StatusBadRequest, "the body is %v", err)
+		return refuse(client.ErrSyntax, "the body is %v", err)
+	case is(types.ErrMalformed):
+		return refuse(client.ErrSyntax, "the body is no transfer: %v (docs/protocol.md, section 4)", err)
 
 	case is(consensus.ErrInsufficient):
-		return refuse(http.StatusConflict, "%v; send less, or wait until the sender has received more", err)
+		return refuse(client.ErrInsufficient, "%v; send less, or wait until the sender has received more", err)
 	case is(consensus.ErrBalanceLimit):
-		return refuse(http.StatusConflict, "%v; send less", err)
+		return refuse(client.ErrBalanceLimit, "%v; send less", err)
 	case is(consensus.ErrMinBalance):
-		return refuse(http.StatusConflict, "%v; send another amount, or all of it", err)
+		return refuse(client.ErrMinBalance, "%v; send another amount, or all of it", err)
 	case is(consensus.ErrReplay, consensus.ErrDuplicateSalt):
-		return refuse(http.StatusConflict, "%v; another transfer needs another salt", err)
+		return refuse(client.ErrReplay, "%v; another transfer needs another salt", err)
 	case is(mempool.ErrConflict):
-		return refuse(http.StatusConflict, "%v; to replace it pay a higher fee, in all and for each byte; for another transfer use another salt", err)
+		return refuse(client.ErrConflict, "%v; to replace it pay a higher fee, in all and for each byte; for another transfer use another salt", err)
+	case is(mempool.ErrFeeTooLow):
+		return refuse(client.ErrFeeTooLow, "%v; pay that much, or what /v1/fees proposes", err)
+	case is(mempool.ErrAccountLimit):
+		return refuse(client.ErrAccountLimit, "%v; wait until some are in blocks", err)
 	case is(miner.ErrNoRecipient):
-		return refuse(http.StatusConflict, "%v; start the node with --reward-to ACCOUNT", err)
+		return refuse(client.ErrNoRecipient, "%v; start the node with --reward-to ACCOUNT", err)
 
-	case is(consensus.ErrExpired, consensus.ErrExpiryTooFar):
-		return refuse(http.StatusUnprocessableEntity, "expiry: %v; leave it out where nothing is signed, or see the height at /v1/status", err)
+	case is(consensus.ErrExpired):
+		return refuse(client.ErrExpired, "expiry: %v; sign it anew with a later expiry, or leave it out where nothing is signed; /v1/status has the height", err)
+	case is(consensus.ErrExpiryTooFar):
+		return refuse(client.ErrExpiryTooFar, "expiry: %v; leave it out where nothing is signed, or see the height at /v1/status", err)
 	case is(consensus.ErrSmallOrder):
-		return refuse(http.StatusUnprocessableEntity, "%v; name another account", err)
+		return refuse(client.ErrSmallOrder, "%v; name another account", err)
 	case is(consensus.ErrSignature):
-		return refuse(http.StatusUnprocessableEntity, "signature: %v; sign exactly these values for this network with the sender's key", err)
+		return refuse(client.ErrSignature, "signature: %v; sign exactly these values for this network with the sender's key", err)
 	case is(consensus.ErrUnexpectedSignature):
-		return refuse(http.StatusUnprocessableEntity, "signature: %v; leave it out", err)
+		return refuse(client.ErrUnexpectedSignature, "signature: %v; leave it out", err)
 	case is(consensus.ErrSystemAccount):
-		return refuse(http.StatusUnprocessableEntity, "%v, which neither sends nor receives transfers; name another account", err)
-	case is(consensus.ErrAccountText, consensus.ErrAccount, consensus.ErrAmountText,
-		consensus.ErrAmount, consensus.ErrFee, consensus.ErrSum):
-		return refuse(http.StatusUnprocessableEntity, "%v", err)
+		return refuse(client.ErrSystemAccount, "%v, which neither sends nor receives transfers; name another account", err)
+	case is(consensus.ErrAccountText, consensus.ErrAccount):
+		return refuse(client.ErrAccount, "%v", err)
+	case is(consensus.ErrAmountText, consensus.ErrAmount, consensus.ErrFee, consensus.ErrSum):
+		return refuse(client.ErrAmount, "%v", err)
+
+	case is(chain.ErrEvicted):
+		return refuse(client.ErrEvicted, "%v; submit it again when the pool is emptier, or with a higher fee", err)
+	case is(chain.ErrReplaced):
+		return refuse(client.ErrReplaced, "%v", err)
+	case is(chain.ErrUncovered):
+		return refuse(client.ErrUncovered, "%v; submit it again when the sender has more", err)
+	case is(chain.ErrOtherMined):
+		return refuse(client.ErrOtherMined, "%v", err)
 
 	case is(syncer.ErrAddress):
-		return refuse(http.StatusUnprocessableEntity, "address: %v", err)
+		return refuse(client.ErrAddressFaulty, "address: %v", err)
 	case is(syncer.ErrTooMany):
-		return refuse(http.StatusConflict, "%v", err)
+		return refuse(client.ErrTooMany, "%v", err)
 
 	case is(mempool.ErrFull):
-		return refuse(http.StatusServiceUnavailable, "%v; pay a higher fee or try again later", err)
+		return refuse(client.ErrPoolFull, "%v; pay a higher fee or try again later", err)
 	case is(chain.ErrClosed, context.Canceled, context.DeadlineExceeded):
-		return refuse(http.StatusServiceUnavailable, "the node is stopping; try again when it runs")
+		return refuse(client.ErrStopping, "the node is stopping; try again when it runs")
 	case is(store.ErrFailed):
-		return refuse(http.StatusServiceUnavailable, "the node can no longer write to its disk and is stopping")
+		return refuse(client.ErrStopping, "the node can no longer write to its disk and is stopping")
 
+	case is(chain.ErrNoBlock):
+		return refuse(client.ErrNotFound, "%v", err)
 	case is(errNoSuchURL):
-		return refuse(http.StatusNotFound, "%v; the paths are listed at /", err)
+		return refuse(client.ErrNotFound, "%v; the paths are listed at / and at /docs", err)
 	}
-	return refuse(http.StatusInternalServerError, "something failed inside this node; its log says what")
+	return refuse(client.ErrInternal, "something failed inside this node; its log says what")
 }
 
 // writeProblem answers with what problemOf makes of err. Failures of our own are
@@ -128,8 +158,8 @@ func (s *server) writeProblem(w *response, r *http.Request, err error) {
 	if errors.As(err, &method) {
 		header.Set("Allow", method.methods)
 	}
-	if p.Status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", strconv.Itoa(retryAfter))
+	if wait := waitFor(p); wait > 0 {
+		header.Set("Retry-After", strconv.Itoa(wait))
 	}
 	body, err := json.Marshal(p)
 	if err != nil { // strings and a number always marshal
@@ -145,7 +175,7 @@ func bodyError(err error) error {
 	if errors.As(err, &tooLarge) {
 		return errBodySize
 	}
-	return refuse(http.StatusBadRequest, "the body did not arrive whole: %v", err)
+	return refuse(client.ErrSyntax, "the body did not arrive whole: %v", err)
 }
 
 // quote shows what a client sent, in quotes and cut to a length that fits into a

@@ -14,18 +14,20 @@ import (
 	"cairn/miner"
 	"cairn/store"
 	"cairn/syncer"
+	"cairn/types"
 )
 
 // Which error becomes which status. What is not here is a fault of the node's.
 func TestProblemOf(t *testing.T) {
 	for status, errs := range map[int][]error{
-		400: {jsonobject.ErrSyntax, jsonobject.ErrDuplicate},
-		401: {challenge{client.NewProblem(401, "why"), bearer}},
-		404: {errNoSuchURL},
-		405: {notAllowed{client.NewProblem(405, "why"), "GET"}},
+		400: {jsonobject.ErrSyntax, jsonobject.ErrDuplicate, types.ErrMalformed},
+		401: {challenge{refuse(client.ErrUnauthorised, "why"), bearer}},
+		404: {errNoSuchURL, chain.ErrNoBlock},
+		405: {notAllowed{refuse(client.ErrMethodNotAllowed, "why"), "GET"}},
 		409: {
 			consensus.ErrInsufficient, consensus.ErrBalanceLimit, consensus.ErrMinBalance, consensus.ErrReplay, consensus.ErrDuplicateSalt,
-			mempool.ErrConflict, miner.ErrNoRecipient, syncer.ErrTooMany,
+			mempool.ErrConflict, mempool.ErrFeeTooLow, mempool.ErrAccountLimit,
+			chain.ErrEvicted, chain.ErrReplaced, chain.ErrUncovered, chain.ErrOtherMined, miner.ErrNoRecipient, syncer.ErrTooMany,
 		},
 		413: {errBodySize},
 		422: {

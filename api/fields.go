@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"cairn/api/client"
 	"cairn/internal/jsonobject"
 )
 
@@ -35,10 +36,10 @@ func checkContentType(r *http.Request) error {
 		known = err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)
 	}
 	if !known || media != "application/json" && !strings.HasSuffix(media, "+json") {
-		return refuse(http.StatusUnsupportedMediaType, "the content type is %s; send JSON with the header `Content-Type: application/json`", quote(given))
+		return refuse(client.ErrContentType, "the content type is %s; send JSON with the header `Content-Type: application/json`", quote(given))
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return refuse(http.StatusUnsupportedMediaType, "the content is encoded as %s; send plain JSON", quote(coding))
+		return refuse(client.ErrContentType, "the content is encoded as %s; send plain JSON", quote(coding))
 	}
 	return nil
 }
@@ -50,7 +51,7 @@ func parseObject(body []byte) (*jsonobject.Object, error) {
 		return o, nil
 	}
 	if value := strings.TrimSpace(string(body)); json.Valid(body) && value[0] != '{' {
-		return nil, refuse(http.StatusUnprocessableEntity, "the body is %s; it should be an object with the keys of the call",
+		return nil, refuse(client.ErrInvalidValue, "the body is %s; it should be an object with the keys of the call",
 			withArticle(jsonobject.KindOf(json.RawMessage(value))))
 	}
 	return nil, err
@@ -109,5 +110,5 @@ func withArticle(kind string) string {
 
 // invalid is the refusal of a value.
 func invalid(format string, args ...any) error {
-	return refuse(http.StatusUnprocessableEntity, format, args...)
+	return refuse(client.ErrInvalidValue, format, args...)
 }

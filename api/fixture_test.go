@@ -73,6 +73,7 @@ func newNode(t testing.TB, cfg nodeConfig) *testNode {
 	}
 	t.Cleanup(neighbours.Close)
 	c := Config{
+		Store:       st,
 		Chain:       manager,
 		Miner:       miner.New(miner.Config{Chain: manager, Recipient: cfg.recipient}),
 		Syncer:      neighbours,
@@ -83,7 +84,11 @@ func newNode(t testing.TB, cfg nodeConfig) *testNode {
 	if cfg.api != nil {
 		cfg.api(&c)
 	}
-	n := &testNode{t: t, store: st, chain: manager, syncer: neighbours, handler: New(c)}
+	handler, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &testNode{t: t, store: st, chain: manager, syncer: neighbours, handler: handler}
 	if cfg.recipient != "" {
 		n.address = cfg.rules.FormatAccount(cfg.recipient)
 	}
@@ -170,7 +175,7 @@ func (a answer) refused(status int, words ...string) client.Problem {
 	if err := d.Decode(&p); err != nil || a.header.Get("Content-Type") != client.ProblemType {
 		a.t.Fatalf("%s: answered %d %q, which is no problem (%v)", a.what, a.status, a.body, err)
 	}
-	if a.status != status || p.Status != status || p.Type != "about:blank" || p.Title != http.StatusText(status) {
+	if a.status != status || p.Status != status || p.Rule().Status() != status || p.Title != p.Rule().Title() {
 		a.t.Errorf("%s: answered %d %s; want %d", a.what, a.status, a.body, status)
 	}
 	for _, w := range words {

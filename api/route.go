@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"cairn/api/client"
 )
 
 // stallTime is how long a client may take to accept a piece of an answer, and to
@@ -26,8 +29,8 @@ type handler func(w *response, r *http.Request) error
 type route struct {
 	name    string // in metrics
 	method  string
-	changes bool // refused to web pages of other sites; no HEAD
-	guarded bool // needs the token off loopback
+	changes bool         // refused to web pages of other sites; no HEAD
+	scope   client.Scope // what a token must allow, where one is needed; "": reading
 	serve   handler
 }
 
@@ -43,7 +46,12 @@ func (rt *route) checkMethod(r *http.Request) error {
 	if r.Method == rt.method || r.Method == http.MethodHead && strings.HasSuffix(rt.methods(), "HEAD") {
 		return nil
 	}
-	return notAllowed{refuse(http.StatusMethodNotAllowed, "%s answers to %s, not to %s", r.URL.Path, rt.methods(), quote(r.Method)), rt.methods()}
+	return methodError(r, rt.methods())
+}
+
+// methodError is the answer to a method that a path does not answer to.
+func methodError(r *http.Request, methods string) error {
+	return notAllowed{refuse(client.ErrMethodNotAllowed, "%s answers to %s, not to %s", r.URL.Path, methods, quote(r.Method)), methods}
 }
 
 // handle makes a plain handler of a route.
@@ -53,15 +61,15 @@ func (s *server) handle(rt route) http.Handler {
 			return err
 		}
 		if rt.changes {
-			if err := checkSite(r); err != nil {
+			if err := s.guard.checkSite(r); err != nil {
 				return err
 			}
 		}
-		if rt.guarded {
-			if err := s.guard.checkToken(r); err != nil {
-				return err
-			}
+		who, err := s.guard.check(r, cmp.Or(rt.scope, client.ScopeRead))
+		if err != nil {
+			return err
 		}
+		w.who = who
 		return rt.serve(w, r)
 	})
 }
@@ -89,6 +97,9 @@ func (s *server) wrap(name string, h handler) http.Handler {
 		w.expectBody(r)
 		maps.Copy(w.Header(), commonHeader)
 		err := s.guard.checkHost(r)
+		if err == nil && s.guard.share(w, r) {
+			return
+		}
 		if err == nil {
 			err = h(w, r)
 		}
@@ -138,6 +149,7 @@ type response struct {
 	control *http.ResponseController
 	stall   time.Duration
 	status  int // 0: nothing has been written
+	who     who
 }
 
 // Unwrap lets http.ResponseController find the connection.

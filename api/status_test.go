@@ -22,10 +22,13 @@ func TestStatus(t *testing.T) {
 	if got.Pool.Bytes <= 0 || got.Uptime < 0 {
 		t.Errorf("pool %+v, uptime %d", got.Pool, got.Uptime)
 	}
-	got.Pool.Bytes, got.Uptime = 0, 0
+	if got.Disk.Used <= 0 {
+		t.Errorf("disk %+v", got.Disk)
+	}
+	got.Pool.Bytes, got.Uptime, got.Disk = 0, 0, client.DiskStatus{}
 	want := client.Status{
 		Network: "dev", ChainID: consensus.Dev().ChainID(), Height: 1, Tip: tip.Hash, Work: tip.Work.String(), Time: tip.Time,
-		Pool: client.PoolStatus{Transfers: 1}, Neighbours: 1, Version: "v1.2.3-test", NodeAddress: n.address,
+		Pool: client.PoolStatus{Transfers: 1}, Sync: client.SyncStatus{Height: 1}, Neighbours: 1, Version: "v1.2.3-test", NodeAddress: n.address,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)

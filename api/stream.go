@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"time"
 
+	"cairn/api/client"
 	"cairn/chain"
 )
 
@@ -25,7 +27,7 @@ var wholeChain = part{limit: math.MaxUint32}
 func parsePart(query string) (part, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return part{}, refuse(http.StatusBadRequest, "the query of the URL cannot be read (%v); it is like ?from=10&limit=5", err)
+		return part{}, refuse(client.ErrSyntax, "the query of the URL cannot be read (%v); it is like ?from=10&limit=5", err)
 	}
 	p := wholeChain
 	for key, given := range values {
@@ -74,6 +76,8 @@ func (s *server) streamChain(w *response, head string, p part) (err error) {
 		return err
 	}
 	defer snapshot.Close()
+	keep := keepCache(snapshot)
+	defer func() { keep.release() }()
 	buffer := buffers.Get().(*bytes.Buffer)
 	buffer.Reset()
 	defer func() {
@@ -92,7 +96,7 @@ func (s *server) streamChain(w *response, head string, p part) (err error) {
 			break
 		}
 		buffer.WriteByte(',')
-		if err := writeBody(w, http.StatusOK, buffer.Bytes()); err != nil {
+		if err := keep.during(func() error { return writeBody(w, http.StatusOK, buffer.Bytes()) }); err != nil {
 			return err
 		}
 		buffer.Reset()
@@ -101,12 +105,33 @@ func (s *server) streamChain(w *response, head string, p part) (err error) {
 	return writeBody(w, http.StatusOK, buffer.Bytes())
 }
 
+// keptCache keeps the database's cache from growing while a chain is sent, but not
+// for a client that takes its time: others would have to do with a small one.
+type keptCache struct {
+	snapshot *chain.Snapshot
+	release  func()
+}
+
+// keepTime is how long a client may take for a run until the cache is let go.
+const keepTime = time.Second
+
+func keepCache(s *chain.Snapshot) *keptCache { return &keptCache{s, sync.OnceFunc(s.KeepCache())} }
+
+// during waits for the client.
+func (k *keptCache) during(wait func() error) error {
+	timer := time.AfterFunc(keepTime, k.release)
+	err := wait()
+	if !timer.Stop() {
+		k.release() // it may have been about to
+		k.release = sync.OnceFunc(k.snapshot.KeepCache())
+	}
+	return err
+}
+
 // bufferRun appends the blocks from a height up to, not including, end, with
 // commas between them, until the buffer holds a run. It returns the height after
-// the last. The cache is kept as it is for no longer than that: a client may take
-// for ever to read an answer.
+// the last.
 func (s *server) bufferRun(buffer *bytes.Buffer, snapshot *chain.Snapshot, height, end uint64) (uint64, error) {
-	defer snapshot.KeepCache()()
 	for block, err := range snapshot.BestBlocks(uint32(height), uint32(end-1)) {
 		if err != nil {
 			return height, err

@@ -16,22 +16,26 @@ import (
 // submission is the body of POST /create-transaction, decoded.
 type submission struct {
 	transfer types.Transfer
-	expiry   bool // it was given
-	salt     bool // likewise
+	// Whether these were given.
+	expiry, salt, fee, signature bool
 }
 
 // parseSubmission checks everything about a transfer that needs neither the
 // chain nor the pool. Whoever signs decides about expiry and salt, because the
 // signature covers both; elsewhere they may be left out.
-func parseSubmission(rules *consensus.Rules, o *jsonobject.Object) (submission, error) {
+//
+// With signs, the node may sign what has no signature.
+func parseSubmission(rules *consensus.Rules, o *jsonobject.Object, signs bool) (submission, error) {
 	if err := only(o, "sender", "recipient", "amount", "fee", "memo", "expiry", "salt", "signature"); err != nil {
 		return submission{}, err
 	}
-	if rules.Signatures && o.Values["signature"] == nil {
+	has := func(key string) bool { return o.Values[key] != nil }
+	if rules.Signatures && !has("signature") && !signs {
 		return submission{}, invalid("signature is missing: on the network %s transfers are signed by their sender, "+
 			"so expiry, salt and signature are needed (docs/protocol.md, section 4, says what is signed)", rules.Name)
 	}
-	s := submission{expiry: o.Values["expiry"] != nil, salt: o.Values["salt"] != nil}
+	s := submission{expiry: has("expiry"), salt: has("salt"), fee: has("fee"), signature: has("signature")}
+	signed := rules.Signatures && s.signature
 	t := &s.transfer
 	for _, field := range []struct {
 		key      string
@@ -43,11 +47,11 @@ func parseSubmission(rules *consensus.Rules, o *jsonobject.Object) (submission, 
 		{"amount", true, func(key string) (err error) { t.Amount, err = amountOf(rules, o, key); return }},
 		{"fee", false, func(key string) (err error) { t.Fee, err = amountOf(rules, o, key); return }},
 		{"memo", false, func(key string) (err error) { t.Memo, err = memoOf(o, key); return }},
-		{"expiry", rules.Signatures, func(key string) (err error) { t.Expiry, err = heightOf(o, key); return }},
-		{"salt", rules.Signatures, func(key string) (err error) { t.Salt, err = saltOf(o, key); return }},
-		{"signature", rules.Signatures, func(key string) (err error) { t.Signature, err = signatureOf(o, key); return }},
+		{"expiry", signed, func(key string) (err error) { t.Expiry, err = heightOf(o, key); return }},
+		{"salt", signed, func(key string) (err error) { t.Salt, err = saltOf(o, key); return }},
+		{"signature", signed, func(key string) (err error) { t.Signature, err = signatureOf(o, key); return }},
 	} {
-		if !field.required && o.Values[field.key] == nil {
+		if !field.required && !has(field.key) {
 			continue
 		}
 		if err := field.parse(field.key); err != nil {

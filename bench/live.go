@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -72,7 +73,11 @@ func serve(s *store.Store, m *chain.Manager) (address string, stop func(), err e
 	if err != nil {
 		return "", nil, err
 	}
-	server := &http.Server{Handler: api.New(api.Config{Chain: m, Miner: miner.New(miner.Config{Chain: m}), Syncer: neighbours, Loopback: true})}
+	handler, err := api.New(api.Config{Store: s, Chain: m, Miner: miner.New(miner.Config{Chain: m}), Syncer: neighbours, Loopback: true})
+	if err != nil {
+		return "", nil, errors.Join(err, ln.Close())
+	}
+	server := &http.Server{Handler: handler}
 	go func() { _ = server.Serve(ln) }() // ends with Close
 	return ln.Addr().String(), func() { server.Close() }, nil
 }

@@ -109,7 +109,8 @@ func (n *Node) open() error {
 	if err := n.describe(recipient); err != nil {
 		return err
 	}
-	n.handler = api.New(api.Config{
+	n.handler, err = api.New(api.Config{
+		Store:        n.store,
 		Chain:        n.chain,
 		Miner:        n.miner,
 		Syncer:       n.syncer,
@@ -121,7 +122,7 @@ func (n *Node) open() error {
 		Version:      cfg.Version,
 		Log:          cfg.Log,
 	})
-	return nil
+	return err
 }
 
 // recipient returns the account that this node's blocks pay, "" for nobody.

@@ -1,25 +1,32 @@
-// Package client calls a node over HTTP: the five classic calls and its status.
-// The types of their JSON are here too, and the server writes exactly these.
-// The calls are described in docs/api.md.
+// Package client calls a node over HTTP: the five classic calls and /v1. The types
+// of their JSON are here too, and the server writes exactly these. The calls are
+// described in docs/api.md.
 //
 // A call ends when its context does, or when the node sends nothing for the
 // client's patience; Mine and SyncChain have no such limit before their answer
 // begins, because mining and asking neighbours take as long as they take. A
-// refusal is a *Problem.
+// refusal is a *Problem, and errors.Is finds the Rule that was broken.
+//
+// A call that may be made twice without harm is tried again when the node cannot be
+// reached or says that it is busy: what only reads, and a transfer that has its salt
+// and expiry, which is never paid twice.
 package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -66,7 +73,8 @@ func New(base string, o Options) (*Client, error) {
 // node has stored it durably.
 func (c *Client) CreateTransaction(ctx context.Context, t NewTransaction) (Submitted, error) {
 	var answer Submitted
-	err := c.call(ctx, request{method: http.MethodPost, path: "/create-transaction", body: t}, &answer)
+	again := t.Salt != nil && t.Expiry != 0
+	err := c.call(ctx, request{method: http.MethodPost, path: "/create-transaction", body: t, again: again}, &answer)
 	return answer, err
 }
 
@@ -83,13 +91,6 @@ func (c *Client) RegisterNode(ctx context.Context, address string) (Registered, 
 	var answer Registered
 	body := map[string]string{"address": address}
 	err := c.call(ctx, request{method: http.MethodPost, path: "/register-node", body: body}, &answer)
-	return answer, err
-}
-
-// Status returns what the node says about itself.
-func (c *Client) Status(ctx context.Context) (Status, error) {
-	var answer Status
-	err := c.call(ctx, request{method: http.MethodGet, path: "/v1/status"}, &answer)
 	return answer, err
 }
 
@@ -158,8 +159,25 @@ func (c *Client) SyncChain(ctx context.Context, each func(Block) error) (Synced,
 type request struct {
 	method, path string
 	query        url.Values
-	body         any  // nil: none
-	slow         bool // the answer may begin late
+	body         any    // nil: none; a []byte is sent as it is
+	contentType  string // of the body; "": JSON
+	key          string // Idempotency-Key
+	slow         bool   // the answer may begin late
+	again        bool   // it may be made twice without harm
+}
+
+// tries is how often a call that may be made again is made, and firstPause how long
+// after the first the second is, if the node does not say; it doubles.
+const (
+	tries      = 4
+	firstPause = 250 * time.Millisecond
+	maxPause   = 15 * time.Second
+)
+
+// get makes a request for JSON that only reads.
+func get[T any](ctx context.Context, c *Client, path string, query url.Values) (answer T, err error) {
+	err = c.call(ctx, request{method: http.MethodGet, path: path, query: query, again: true}, &answer)
+	return answer, err
 }
 
 // call makes a request and reads one small JSON answer into it.
@@ -167,10 +185,54 @@ func (c *Client) call(ctx context.Context, r request, answer any) error {
 	return c.stream(ctx, r, func(d *json.Decoder) error { return d.Decode(answer) })
 }
 
-// stream makes a request and gives read a decoder of the answer. While it waits
-// for the node, and only then, the node must send something within the client's
-// patience.
+// stream makes a request and gives read a decoder of the answer.
 func (c *Client) stream(ctx context.Context, r request, read func(*json.Decoder) error) error {
+	return c.read(ctx, r, func(body io.Reader) error { return read(json.NewDecoder(body)) })
+}
+
+// read makes a request, again where that is safe and may help, and gives take the
+// body of the answer.
+func (c *Client) read(ctx context.Context, r request, take func(io.Reader) error) error {
+	pause := firstPause
+	for try := 1; ; try++ {
+		began, err := c.once(ctx, r, take)
+		wait, worth := worthwhile(err)
+		if err == nil || began || !r.again || !worth || try == tries {
+			return err
+		}
+		select {
+		case <-time.After(max(wait, pause)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		pause *= 2
+	}
+}
+
+// worthwhile tells whether a call that failed may work a little later, and how much
+// later the node says.
+func worthwhile(err error) (wait time.Duration, worth bool) {
+	var busy *busyError
+	if errors.As(err, &busy) {
+		return min(busy.after, maxPause), true
+	}
+	var network net.Error
+	return 0, errors.As(err, &network) && !errors.Is(err, syscall.ECONNREFUSED) // no node is there
+}
+
+// busyError is a refusal for now.
+type busyError struct {
+	*Problem
+	after time.Duration
+}
+
+// Unwrap returns the refusal.
+func (e *busyError) Unwrap() error { return e.Problem }
+
+// once makes a request and gives take the body of the answer; began tells whether it
+// came to that. While it waits for the node, and only then, the node must send
+// something within the client's patience.
+func (c *Client) once(ctx context.Context, r request, take func(io.Reader) error) (began bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	wait := &patience{limit: c.patience, end: func() {
@@ -178,7 +240,7 @@ func (c *Client) stream(ctx context.Context, r request, read func(*json.Decoder)
 	}}
 	req, err := c.newRequest(ctx, r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !r.slow {
 		wait.begin()
@@ -186,24 +248,40 @@ func (c *Client) stream(ctx context.Context, r request, read func(*json.Decoder)
 	resp, err := c.http.Do(req)
 	wait.over()
 	if err != nil {
-		return cause(ctx, err)
+		return false, cause(ctx, err)
 	}
 	defer resp.Body.Close()
 	body := &patientReader{r: resp.Body, wait: wait}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		resp.Body = io.NopCloser(body)
-		return readProblem(resp)
+		return false, refusal(resp)
 	}
-	if err := read(json.NewDecoder(body)); err != nil {
-		return cause(ctx, fmt.Errorf("%s %s: reading the answer: %w", r.method, r.path, err))
+	if err := take(body); err != nil {
+		return true, cause(ctx, fmt.Errorf("%s %s: reading the answer: %w", r.method, r.path, err))
 	}
-	return nil
+	return true, nil
+}
+
+// refusal is the error of an answer that is no success.
+func refusal(resp *http.Response) error {
+	p := readProblem(resp)
+	if p.Status != http.StatusServiceUnavailable && p.Status != http.StatusTooManyRequests {
+		return p
+	}
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 where the node does not say
+	return &busyError{p, time.Duration(seconds) * time.Second}
 }
 
 func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, error) {
 	var body io.Reader
-	if r.body != nil {
-		b, err := json.Marshal(r.body)
+	switch given := r.body.(type) {
+	case nil:
+	case []byte:
+		body = bytes.NewReader(given)
+	case io.Reader:
+		body = given
+	default:
+		b, err := json.Marshal(given)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", r.method, r.path, err)
 		}
@@ -218,7 +296,10 @@ func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, erro
 		return nil, err
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json"))
+	}
+	if r.key != "" {
+		req.Header.Set("Idempotency-Key", r.key)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

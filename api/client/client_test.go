@@ -171,10 +171,10 @@ func TestProblem(t *testing.T) {
 		mediaType, body string
 		want            Problem
 	}{
-		{ProblemType, `{"type":"about:blank","title":"Conflict","status":409,"detail":"why"}`, Problem{"about:blank", "Conflict", 409, "why"}},
-		{"text/plain", "some proxy", Problem{"about:blank", "Conflict", 409, "some proxy"}},
-		{"text/html", "<html>", Problem{"about:blank", "Conflict", 409, "the answer does not say why; is this the address of a Cairn node?"}},
-		{ProblemType, "{", Problem{"about:blank", "Conflict", 409, "{"}},
+		{ProblemType, `{"type":"/problems/conflict","title":"Conflict","status":409,"detail":"why","values":{"fee":3}}`, Problem{"/problems/conflict", "Conflict", 409, "why", Values{"fee": 3}}},
+		{"text/plain", "some proxy", Problem{"about:blank", "Conflict", 409, "some proxy", nil}},
+		{"text/html", "<html>", Problem{"about:blank", "Conflict", 409, "the answer does not say why; is this the address of a Cairn node?", nil}},
+		{ProblemType, "{", Problem{"about:blank", "Conflict", 409, "{", nil}},
 	} {
 		mediaType, body = test.mediaType, test.body
 		_, err := c.Mine(t.Context())
@@ -186,7 +186,8 @@ func TestProblem(t *testing.T) {
 			t.Errorf("%q (-want +got):\n%s", test.body, diff)
 		}
 	}
-	if got := NewProblem(409, "why").Error(); got != "409 Conflict: why" {
+	p := NewProblem(ErrConflict, "why")
+	if got := p.Error(); got != "409 Another pending transfer has this sender and salt: why" || !errors.Is(p, ErrConflict) || errors.Is(p, ErrReplay) {
 		t.Errorf("Error() = %q", got)
 	}
 	// A redirect is an answer like any other that is no success: it would take

@@ -105,24 +105,3 @@ type Neighbour struct {
 	Result  string `json:"result"` // one word
 	Detail  string `json:"detail"` // a sentence for people
 }
-
-// Status is the answer to GET /v1/status.
-type Status struct {
-	Network     string     `json:"network"`  // name from the genesis file
-	ChainID     types.Hash `json:"chain_id"` // hash of the genesis block
-	Height      uint32     `json:"height"`
-	Tip         types.Hash `json:"tip"`  // hash of the best block
-	Work        string     `json:"work"` // cumulative work of the best chain, a decimal number
-	Time        uint32     `json:"time"` // of the best block, Unix seconds
-	Pool        PoolStatus `json:"pool"`
-	Neighbours  int        `json:"neighbours"` // how many are registered
-	Version     string     `json:"version"`
-	NodeAddress string     `json:"node_address"` // account that is paid for blocks mined here; empty when there is none
-	Uptime      int64      `json:"uptime"`       // seconds
-}
-
-// PoolStatus counts the transfers that wait for a block.
-type PoolStatus struct {
-	Transfers int   `json:"transfers"`
-	Bytes     int64 `json:"bytes"`
-}

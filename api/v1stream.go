@@ -1,0 +1,196 @@
+package api
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"cairn/api/client"
+	"cairn/chain"
+	"cairn/types"
+)
+
+const (
+	// maxAtOnce is how many transfers of a stream are submitted together.
+	maxAtOnce = 512
+	// maxLine is the most bytes of a transfer in JSON, white space included.
+	maxLine = 8 << 10
+)
+
+// submitMany answers POST /v1/transactions/stream. It takes as many transfers as have
+// arrived, submits them together, and answers, until the client ends its body.
+func (s *server) submitMany(w *response, r *http.Request, _ *none) error {
+	source := &transfers{s: s, w: w, r: bufio.NewReaderSize(r.Body, 64<<10)}
+	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media {
+	case mediaNDJSON:
+		source.next = source.line
+	case mediaOctets:
+		source.next = source.bytes
+	default:
+		return refuse(client.ErrContentType, "the content type is %s; send lines of JSON with the header `Content-Type: %s`, or bytes as %s",
+			quote(r.Header.Get("Content-Type")), mediaNDJSON, mediaOctets)
+	}
+	_ = w.control.EnableFullDuplex() // HTTP/2 needs none
+	w.Header().Set("Content-Type", mediaNDJSON)
+	for {
+		batch, end := source.take()
+		if len(batch) > 0 {
+			if err := s.answerBatch(w, r, batch); err != nil {
+				return err
+			}
+		}
+		switch {
+		case end == io.EOF:
+			if w.status == 0 {
+				w.WriteHeader(http.StatusOK)
+			}
+			return nil
+		case end != nil:
+			line, err := appendLine(nil, client.StreamAnswer{Problem: problemOf(end)})
+			return errors.Join(err, flushed(w, line))
+		}
+	}
+}
+
+// transfers are the transfers of a stream.
+type transfers struct {
+	s    *server
+	w    *response
+	r    *bufio.Reader
+	next func() (types.Transfer, error)
+}
+
+// received is a transfer of a stream, or what is wrong with it.
+type received struct {
+	transfer types.Transfer
+	err      error
+}
+
+// take waits for a transfer and returns it with those that have arrived by then.
+// An error that is not about one transfer ends the stream: io.EOF in good order.
+func (t *transfers) take() (batch []received, end error) {
+	for len(batch) < maxAtOnce && (len(batch) == 0 || t.r.Buffered() > 0) {
+		_ = t.w.control.SetReadDeadline(time.Now().Add(t.w.stall))
+		transfer, err := t.next()
+		var broken *brokenStream
+		if errors.As(err, &broken) {
+			return batch, broken.err
+		}
+		batch = append(batch, received{transfer, err})
+	}
+	return batch, nil
+}
+
+// brokenStream is an error after which nothing of a stream can be understood.
+type brokenStream struct{ err error }
+
+// Error implements error.
+func (e *brokenStream) Error() string { return e.err.Error() }
+
+// line reads a transfer of a stream of lines. Empty lines are passed over.
+func (t *transfers) line() (types.Transfer, error) {
+	for {
+		line, err := t.r.ReadSlice('\n')
+		if err == io.EOF && len(line) > 0 {
+			err = nil // the last line needs no end
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull) || len(line) > maxLine:
+			return types.Transfer{}, &brokenStream{refuse(client.ErrBodyTooLarge, "a line has more than %d bytes; a transfer needs far less", maxLine)}
+		case err == io.EOF:
+			return types.Transfer{}, &brokenStream{err}
+		case err != nil:
+			return types.Transfer{}, &brokenStream{bodyError(err)}
+		}
+		if blank(line) {
+			continue
+		}
+		o, err := parseObject(line)
+		if err != nil {
+			return types.Transfer{}, err
+		}
+		return t.s.parseTransfer(o)
+	}
+}
+
+func blank(line []byte) bool {
+	for _, c := range line {
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			return false
+		}
+	}
+	return true
+}
+
+// bytes reads a transfer of a stream of encodings, each behind its length.
+func (t *transfers) bytes() (types.Transfer, error) {
+	var size [2]byte
+	if _, err := io.ReadFull(t.r, size[:1]); err == io.EOF {
+		return types.Transfer{}, &brokenStream{io.EOF}
+	} else if err != nil {
+		return types.Transfer{}, &brokenStream{bodyError(err)}
+	}
+	_, err := io.ReadFull(t.r, size[1:])
+	encoding := make([]byte, binary.LittleEndian.Uint16(size[:]))
+	if err == nil {
+		_, err = io.ReadFull(t.r, encoding)
+	}
+	if err != nil {
+		return types.Transfer{}, &brokenStream{bodyError(err)}
+	}
+	return types.DecodeTransfer(encoding)
+}
+
+// answerBatch submits transfers and writes a line for each.
+func (s *server) answerBatch(w *response, r *http.Request, batch []received) error {
+	var good []types.Transfer
+	for i := range batch {
+		if batch[i].err == nil {
+			good = append(good, batch[i].transfer)
+		}
+	}
+	answers, err := s.chain.AddTransfers(r.Context(), good)
+	if err != nil {
+		return err
+	}
+	var lines []byte
+	for i := range batch {
+		var line client.StreamAnswer
+		if failed := batch[i].err; failed != nil {
+			line.Problem = problemOf(failed)
+		} else {
+			line = s.streamAnswer(answers[0], &batch[i].transfer)
+			answers = answers[1:]
+		}
+		if lines, err = appendLine(lines, line); err != nil {
+			return err
+		}
+	}
+	return flushed(w, lines)
+}
+
+func (s *server) streamAnswer(a chain.Answer, t *types.Transfer) client.StreamAnswer {
+	if a.Err != nil {
+		return client.StreamAnswer{Problem: s.explain(a.Err, t)}
+	}
+	taken := accepted(a.Receipt)
+	return client.StreamAnswer{Accepted: &taken}
+}
+
+func appendLine(b []byte, v any) ([]byte, error) {
+	line, err := json.Marshal(v)
+	return append(append(b, line...), '\n'), err
+}
+
+// flushed writes a part of an answer and sends it at once.
+func flushed(w *response, b []byte) error {
+	if _, err := w.Write(b); err != nil {
+		return err
+	}
+	return w.control.Flush()
+}
