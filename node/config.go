@@ -1,11 +1,14 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"runtime/debug"
 
+	"cairn/consensus"
 	"cairn/mempool"
 	"cairn/store"
 )
@@ -57,6 +60,30 @@ type Config struct {
 	// so that it asks for its token then as it does off loopback. Default: none.
 	AllowHosts []string
 
+	// AllowOrigins are the origins of web pages that may use the API from a browser,
+	// such as https://shop.example. Default: none.
+	AllowOrigins []string
+
+	// RateLimit is how many requests a second each stranger may make, in bursts of
+	// twice as many; 0 is no limit. Whoever is on this machine, or has a token, is
+	// none. Default: 100.
+	RateLimit int
+
+	// Wallet is the directory of a wallet whose accounts the node signs for, when
+	// asked with a token that may operate it; PassphraseFile holds its passphrase on
+	// the first line. Default: none.
+	Wallet         string
+	PassphraseFile string
+
+	// MinFeeRate is the least fee of a transfer that comes in, in base units for
+	// 1,000 bytes; negative: 1,000 on a network with signatures, else 0. Blocks of
+	// others may hold cheaper ones. Default: -1.
+	MinFeeRate int64
+
+	// PerAccount is how many transfers of one sender may wait; 0 is no limit,
+	// negative: 1,000 on a network with signatures, else no limit. Default: -1.
+	PerAccount int
+
 	// MaxConnections is how many connections are served at once; more wait to
 	// be accepted. Default: 1024.
 	MaxConnections int
@@ -83,12 +110,32 @@ func Default() Config {
 	return Config{
 		Host:           "127.0.0.1",
 		Port:           5000,
+		RateLimit:      100,
+		MinFeeRate:     -1,
+		PerAccount:     -1,
 		MaxConnections: 1024,
 		Pool:           mempool.Limits{Transfers: 500_000, Bytes: 256 << 20},
 		CacheBytes:     160 << 20,
 		Version:        "devel",
 		Log:            slog.New(slog.DiscardHandler),
 	}
+}
+
+// poolLimits returns the bounds of the pool on a network.
+func (c *Config) poolLimits(rules *consensus.Rules) mempool.Limits {
+	const rate, count = 1000, 1000 // where keys cost nothing, and a transfer takes room on every node for ever
+	limits := c.Pool
+	if c.MinFeeRate >= 0 {
+		limits.MinFeeRate = uint64(c.MinFeeRate)
+	} else if rules.Signatures {
+		limits.MinFeeRate = rate
+	}
+	if c.PerAccount >= 0 {
+		limits.PerAccount = c.PerAccount
+	} else if rules.Signatures {
+		limits.PerAccount = count
+	}
+	return limits
 }
 
 // StoreOptions says how the data is opened.
@@ -119,6 +166,17 @@ func (c *Config) check() error {
 	}
 	if c.Pool.Transfers < 1 {
 		return fmt.Errorf("pool-transfers is %d: with less than 1 no transfer could wait for a block", c.Pool.Transfers)
+	}
+	if c.RateLimit < 0 {
+		return fmt.Errorf("rate-limit is %d: it is a number of requests a second, or 0 for no limit", c.RateLimit)
+	}
+	if (c.Wallet == "") != (c.PassphraseFile == "") {
+		return errors.New("a node opens a wallet with both --wallet DIR and --passphrase-file FILE")
+	}
+	for _, o := range c.AllowOrigins {
+		if u, err := url.Parse(o); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o {
+			return fmt.Errorf("allow-origin is %q: an origin is like https://shop.example, without a path", o)
+		}
 	}
 	if c.Ephemeral && c.Data != "" {
 		return fmt.Errorf("an ephemeral node keeps nothing: leave out either --ephemeral or --data %s", c.Data)

@@ -93,7 +93,7 @@ func (n *Node) open() error {
 	if err != nil {
 		return err
 	}
-	n.chain, err = chain.New(chain.Config{Store: n.store, Log: cfg.Log, Pool: cfg.Pool, TreeLeaves: cfg.TreeLeaves()})
+	n.chain, err = chain.New(chain.Config{Store: n.store, Log: cfg.Log, Pool: cfg.poolLimits(n.store.Rules()), TreeLeaves: cfg.TreeLeaves()})
 	if err != nil {
 		return err
 	}
@@ -103,6 +103,10 @@ func (n *Node) open() error {
 	}
 	n.miner = miner.New(miner.Config{Chain: n.chain, Recipient: recipient, Log: cfg.Log})
 	n.syncer, err = syncer.New(syncer.Config{Chain: n.chain, Store: n.store, Log: cfg.Log})
+	if err != nil {
+		return err
+	}
+	signer, err := n.openWallet()
 	if err != nil {
 		return err
 	}
@@ -118,6 +122,9 @@ func (n *Node) open() error {
 		Token:        n.info.Token,
 		Open:         cfg.Open,
 		Loopback:     loopback(n.listener.Addr()),
+		RateLimit:    cfg.RateLimit,
+		AllowOrigins: cfg.AllowOrigins,
+		Signer:       signer,
 		AllowedHosts: hosts(cfg),
 		Version:      cfg.Version,
 		Log:          cfg.Log,
@@ -155,7 +162,8 @@ func (n *Node) describe(recipient types.Account) error {
 	if !n.cfg.Ephemeral {
 		n.info.Data = n.store.Dir()
 	}
-	if n.cfg.Open || loopback(n.listener.Addr()) && len(n.cfg.AllowHosts) == 0 {
+	needless := n.cfg.Open || loopback(n.listener.Addr()) && len(n.cfg.AllowHosts) == 0
+	if needless && n.cfg.Wallet == "" {
 		return nil
 	}
 	var err error

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -62,6 +63,11 @@ func (w *Wallet) ChangePassphrase(old, passphrase []byte) error {
 		return err
 	}
 	return writeFile(w.dir, secretName, data)
+}
+
+// Holds tells whether the wallet has the key of an account.
+func (k *Keys) Holds(account types.Account) bool {
+	return slices.ContainsFunc(k.wallet.accounts, func(e Entry) bool { return e.Account == account })
 }
 
 // Words returns the words, for a backup on paper.
