@@ -22,6 +22,7 @@ var floors = map[string]int{
 	"consensus":           2,
 	"store":               3,
 	"mempool":             3,
+	"proof":               3,
 	"chain":               4,
 	"chain/chaintest":     5,
 	"syncer":              5,
