@@ -23,6 +23,7 @@ var floors = map[string]int{
 	"store":               3,
 	"mempool":             3,
 	"wallet":              3,
+	"proof":               3,
 	"chain":               4,
 	"chain/chaintest":     5,
 	"syncer":              5,

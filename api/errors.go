@@ -135,6 +135,8 @@ func problemOf(err error) *client.Problem {
 
 	case is(chain.ErrNoBlock):
 		return refuse(client.ErrNotFound, "%v", err)
+	case is(chain.ErrTooFresh):
+		return refuse(client.ErrTooFresh, "%v; ask again after the next block", err)
 	case is(errNoSuchURL):
 		return refuse(client.ErrNotFound, "%v; the paths are listed at / and at /docs", err)
 	}

@@ -219,6 +219,7 @@ func (d *docs) register() {
 	d.registerTransactions()
 	d.registerAccounts()
 	d.registerPool()
+	d.registerProofs()
 	d.registerEvents()
 	d.registerTokens()
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"cairn/accounts"
 	"cairn/chain/chaintest"
 	"cairn/consensus"
 	"cairn/history"
@@ -27,6 +28,10 @@ func forge(t *testing.T, s *store.Store, blocks ...*types.Block) {
 	salts := make(map[saltKey]store.Loc)
 	b := s.NewBatch()
 	defer b.Close()
+	tree, err := accounts.New(nil).Update(consensus.LeavesAfter(rules.GenesisBalances()))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, block := range blocks {
 		h := block.Header
 		state := consensus.State{
@@ -69,6 +74,10 @@ func forge(t *testing.T, s *store.Store, blocks ...*types.Block) {
 		}
 		undo.Changes = slices.DeleteFunc(undo.Changes, func(c consensus.Change) bool { return c.Before == c.After })
 		b.PutUndo(state.Height, state.Hash, undo)
+		if tree, err = tree.Update(consensus.LeavesAfter(undo.Changes)); err != nil {
+			t.Fatal(err)
+		}
+		b.PutRoot(state.Height, tree.Root())
 		parent = state
 	}
 	if err := b.Commit(); err != nil {

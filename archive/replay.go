@@ -131,6 +131,7 @@ func (v *verifier) step(l *loaded) error {
 	} else if err := v.applyBlock(l); err != nil {
 		return err
 	}
+	v.checkRoot()
 	v.checkHistory()
 	v.report.Blocks++
 	v.done++
@@ -264,6 +265,24 @@ func (v *verifier) execute(tree accounts.Tree, past history.Range, body *consens
 	}
 	rule = v.rules.CheckCommitment(body, after.Root(), past.Root())
 	return changes, after, rule, nil
+}
+
+// checkRoot compares the root of the balances after the block that was replayed with
+// the one stored.
+func (v *verifier) checkRoot() {
+	height := v.state.Height
+	if height == 0 {
+		return
+	}
+	root, err := v.view.BalancesRoot(height)
+	if err != nil {
+		err = missing(err)
+	} else if want := v.tree.Root(); !v.unknown && root != want {
+		err = fmt.Errorf("it is %x, and the blocks give %x", root, want)
+	}
+	if err != nil {
+		v.record(store.RootKey(height), height, err)
+	}
 }
 
 // checkHistory appends the block that was replayed to the history, and compares

@@ -57,6 +57,7 @@ func (s *sweeper) all() error {
 		store.PrefixHeader:    s.headerRecord,
 		store.PrefixUndo:      s.undoRecord,
 		store.PrefixBest:      s.bestRecord,
+		store.PrefixRoot:      s.rootRecord,
 		store.PrefixHistory:   s.historyRecord,
 		store.PrefixAccount:   s.accountRecord,
 		store.PrefixSalt:      s.saltRecord,
@@ -96,7 +97,7 @@ func (s *sweeper) all() error {
 func (s *sweeper) expected() uint64 {
 	blocks := uint64(len(s.path))
 	nodes := 2*blocks - uint64(bits.OnesCount64(blocks))
-	return 5*blocks + 3*uint64(len(s.side)) + nodes + 2*s.report.Transfers + s.mentions + s.tree.Count()
+	return 6*blocks + 3*uint64(len(s.side)) + nodes + 2*s.report.Transfers + s.mentions + s.tree.Count()
 }
 
 // onPath tells whether a block is on the best chain.
@@ -168,6 +169,15 @@ func (s *sweeper) bestRecord(r store.Record) {
 	if err != nil {
 		s.own(r.Key, err)
 	} else if uint64(height) >= uint64(len(s.path)) {
+		s.record(r.Key, height, fmt.Errorf("%w: the best chain ends at height %d", errUncalled, s.report.Height))
+	}
+}
+
+func (s *sweeper) rootRecord(r store.Record) {
+	height, _, err := r.Root()
+	if err != nil {
+		s.own(r.Key, err)
+	} else if height == 0 || uint64(height) >= uint64(len(s.path)) {
 		s.record(r.Key, height, fmt.Errorf("%w: the best chain ends at height %d", errUncalled, s.report.Height))
 	}
 }

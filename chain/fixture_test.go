@@ -204,6 +204,7 @@ func (f *fixture) checkStored(name string) {
 		{"transfers", store.PrefixTransfer, transfers},
 		{"entries of accounts in blocks", store.PrefixMention, f.checkMentions(s, named)},
 		{"entries of the best chain", store.PrefixBest, int(s.Tip.Height) + 1},
+		{"roots of balances", store.PrefixRoot, int(s.Tip.Height)},
 		{"undo records", store.PrefixUndo, int(s.Tip.Height)},
 	} {
 		if n := count(f.t, s, c.key); n != c.want {

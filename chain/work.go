@@ -224,6 +224,7 @@ func (w *work) apply(c *candidate, body *consensus.Body) error {
 	c.encoding = nil
 	w.noteTransfers(body, pending)
 	w.noteSpent(changes)
+	w.batch.PutRoot(state.Height, tree.Root())
 	past, nodes := w.ledger.history.Append(state.HistoryLeaf().Sum())
 	for _, n := range nodes {
 		w.batch.PutHistoryNode(n)
@@ -471,6 +472,7 @@ func (w *work) undo() error {
 	}
 	w.batch.DeleteUndo(tip.Height, tip.Hash)
 	w.batch.DeleteBest(tip.Height)
+	w.batch.DeleteRoot(tip.Height)
 	for level := range bits.TrailingZeros32(tip.Height+1) + 1 {
 		w.batch.DeleteHistoryNode(uint8(level), tip.Height>>level)
 	}

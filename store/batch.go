@@ -101,6 +101,12 @@ func (b *Batch) PutBest(height uint32, hash types.Hash) {
 // DeleteBest makes the best chain end below height.
 func (b *Batch) DeleteBest(height uint32) { b.delete(bestKey(b.key[:0], height)) }
 
+// PutRoot stores the root of the balances after the best chain's block at a height.
+func (b *Batch) PutRoot(height uint32, root [32]byte) { b.set(rootKey(b.key[:0], height), root[:]) }
+
+// DeleteRoot forgets the root of the balances after a block.
+func (b *Batch) DeleteRoot(height uint32) { b.delete(rootKey(b.key[:0], height)) }
+
 // PutTip records the best chain's last block.
 func (b *Batch) PutTip(hash types.Hash) { b.set([]byte(tipKey), hash[:]) }
 

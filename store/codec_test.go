@@ -39,6 +39,7 @@ func TestGolden(t *testing.T) {
 			"03626f62" + "0000000000000000" + "0500000000000000" + "01" + "03616e6e" + "1817161514131211" + loc,
 		"63" + "01020304":        ascending(0x10, 32),
 		"6d" + "02" + "01020304": ascending(0x60, 32),
+		"72" + "01020304": ascending(0x70, 32),
 		// printf ann | sha256sum
 		"61" + "49915e0d7d4b402e3017d010bc1c0e83cac6c797d6c16e66340fe3268693a6a1":              "f9f9fafbfcfdfeff" + "616e6e",
 		"78" + "03616e6e" + "0102030405060708":                                                 loc,
@@ -150,6 +151,8 @@ func TestSamples(t *testing.T) {
 	check(t, undo, sampleUndo, err)
 	best, err := s.BestHash(0x01020304)
 	check(t, best, sampleHash, err)
+	root, err := s.BalancesRoot(0x01020304)
+	check(t, root, hashOf(0x70), err)
 	sum, err := s.HistoryNode(sampleNode.Level, sampleNode.Index)
 	check(t, sum, sampleNode.Sum, err)
 	balance, err := s.Account("ann")
@@ -253,6 +256,9 @@ func recode(r Record) (key, value []byte, err error) {
 	case PrefixBest:
 		height, hash, err := r.Best()
 		return bestKey(nil, height), hash[:], err
+	case PrefixRoot:
+		height, root, err := r.Root()
+		return rootKey(nil, height), root[:], err
 	case PrefixHistory:
 		n, err := r.HistoryNode()
 		return historyKey(nil, n.Level, n.Index), n.Sum[:], err

@@ -62,6 +62,9 @@ func UndoKey(height uint32, hash types.Hash) []byte {
 // BestKey returns the key of the best chain's block at a height.
 func BestKey(height uint32) []byte { return bestKey(newKey(), height) }
 
+// RootKey returns the key of the root of the balances after a block.
+func RootKey(height uint32) []byte { return rootKey(newKey(), height) }
+
 // HistoryKey returns the key of a node of the history.
 func HistoryKey(level uint8, index uint32) []byte { return historyKey(newKey(), level, index) }
 

@@ -132,6 +132,7 @@ func putSamples(b *Batch) {
 	b.PutBlock(0x01020304, sampleHash, sampleBlock().Encode())
 	b.PutUndo(0x01020304, sampleHash, sampleUndo)
 	b.PutBest(0x01020304, sampleHash)
+	b.PutRoot(0x01020304, hashOf(0x70))
 	b.PutHistoryNode(sampleNode)
 	b.PutAccount(consensus.NewParty("ann"), -0x01020304050607)
 	b.PutSalt("ann", 0x0102030405060708, sampleLoc)

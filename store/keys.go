@@ -21,6 +21,8 @@ import (
 //	h  height u32, hash 32             the block's header, the first 80 bytes of that
 //	u  height u32, hash 32             undo record, below
 //	c  height u32                      hash 32 of the best chain's block
+//	r  height u32                      root 32 of the balances after the best
+//	                                   chain's block; not of genesis
 //	m  level u8, index u32             sum 32 of a history node
 //	a  SHA-256(account) 32             balance i64, account (the rest)
 //	x  sender str, salt u64            location, below
@@ -56,6 +58,7 @@ const (
 	PrefixHeader    byte = 'h'
 	PrefixUndo      byte = 'u'
 	PrefixBest      byte = 'c'
+	PrefixRoot      byte = 'r'
 	PrefixHistory   byte = 'm'
 	PrefixAccount   byte = 'a'
 	PrefixSalt      byte = 'x'
@@ -91,6 +94,10 @@ func blockKey(b []byte, prefix byte, height uint32, hash types.Hash) []byte {
 
 func bestKey(b []byte, height uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(b, PrefixBest), height)
+}
+
+func rootKey(b []byte, height uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, PrefixRoot), height)
 }
 
 func historyKey(b []byte, level uint8, index uint32) []byte {

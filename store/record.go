@@ -107,6 +107,8 @@ func (r Record) String() string {
 		name = fmt.Sprintf("%s of block %d, %s", what, height, k.hash())
 	case PrefixBest:
 		name = fmt.Sprintf("best chain's block %d", k.bigU32())
+	case PrefixRoot:
+		name = fmt.Sprintf("root of balances after block %d", k.bigU32())
 	case PrefixHistory:
 		level := k.u8()
 		name = fmt.Sprintf("history node %d of level %d", k.bigU32(), level)
@@ -176,6 +178,14 @@ func (r Record) Best() (height uint32, hash types.Hash, err error) {
 	height = k.bigU32()
 	hash, err = decodeHash(r.Value)
 	return height, hash, r.damaged(errors.Join(k.end(), err))
+}
+
+// Root decodes a record of PrefixRoot.
+func (r Record) Root() (height uint32, root [32]byte, err error) {
+	k := reader{b: r.Key[1:]}
+	height = k.bigU32()
+	root, err = decodeHash(r.Value)
+	return height, root, r.damaged(errors.Join(k.end(), err))
 }
 
 // HistoryNode decodes a record of PrefixHistory.

@@ -76,6 +76,13 @@ func (v *View) BestHash(height uint32) (types.Hash, error) {
 	return must(v, bestKey(newKey(), height), Record.hash)
 }
 
+// BalancesRoot returns the root of the balances after the best chain's block at a
+// height above 0; ErrNotFound.
+func (v *View) BalancesRoot(height uint32) ([32]byte, error) {
+	root, err := must(v, rootKey(newKey(), height), Record.hash)
+	return root, err
+}
+
 // Tip returns the hash of the best chain's last block.
 func (v *View) Tip() (types.Hash, error) { return must(v, []byte(tipKey), Record.hash) }
 

@@ -64,6 +64,7 @@ func TestDelete(t *testing.T) {
 		b.PutAccount(consensus.NewParty("ann"), 0)
 		b.DeleteSalt("ann", 0x0102030405060708)
 		b.DeleteTransfer(sampleHash)
+		b.DeleteRoot(0x01020304)
 		b.DeleteMention(accounts.KeyOf("ann"), 0x01020304)
 		b.DeleteToken("shop")
 		b.DeletePending(0x0102030405060708)

@@ -58,7 +58,7 @@ const (
 
 	// The node.
 	ErrNoRecipient Rule = "no-recipient"
-	ErrTooOld      Rule = "too-old"
+	ErrTooFresh    Rule = "too-fresh"
 	ErrStopping    Rule = "stopping"
 	ErrInternal    Rule = "internal"
 )
@@ -113,7 +113,7 @@ var rules = map[Rule]ruleInfo{
 	ErrOtherMined:   {http.StatusConflict, "Another transfer with the same sender and salt was mined"},
 
 	ErrNoRecipient: {http.StatusConflict, "Nobody would be paid for the block"},
-	ErrTooOld:      {http.StatusGone, "What comes after it is no longer known here"},
+	ErrTooFresh:    {http.StatusConflict, "No block is on it yet"},
 	ErrStopping:    {http.StatusServiceUnavailable, "The node is stopping"},
 	ErrInternal:    {http.StatusInternalServerError, "A fault of the node itself"},
 }

@@ -121,29 +121,32 @@ func (c *Client) MineBlock(ctx context.Context) (BlockData, error) {
 // `cairn verify-proof`. With short it holds a few headers and the history; otherwise
 // all headers from genesis.
 func (c *Client) TransactionProof(ctx context.Context, id types.Hash, short bool) ([]byte, error) {
-	return c.proof(ctx, "/v1/transactions/"+id.String()+"/proof", short)
+	return c.proof(ctx, "/v1/transactions/"+id.String()+"/proof", headers(short))
 }
 
 // AccountProof returns the proof document of an account's balance, or of its absence.
 func (c *Client) AccountProof(ctx context.Context, account string, short bool) ([]byte, error) {
-	return c.proof(ctx, "/v1/accounts/"+url.PathEscape(account)+"/proof", short)
+	return c.proof(ctx, "/v1/accounts/"+url.PathEscape(account)+"/proof", headers(short))
 }
 
 // BlockProof returns the proof document that a block, by height or hash, is on the
-// best chain.
-func (c *Client) BlockProof(ctx context.Context, block string, short bool) ([]byte, error) {
-	return c.proof(ctx, "/v1/blocks/"+url.PathEscape(block)+"/proof", short)
+// best chain, by a few headers and the history.
+func (c *Client) BlockProof(ctx context.Context, block string) ([]byte, error) {
+	return c.proof(ctx, "/v1/blocks/"+url.PathEscape(block)+"/proof", nil)
 }
 
 // maxProof is the most bytes of a proof that are read, with 200,000 headers. Of a
 // longer chain there are short proofs.
 const maxProof = 32 << 20
 
-func (c *Client) proof(ctx context.Context, path string, short bool) (document []byte, err error) {
-	query := url.Values{"headers": {"all"}}
-	if short {
-		query.Set("headers", "few")
+func headers(few bool) url.Values {
+	if few {
+		return url.Values{"headers": {"few"}}
 	}
+	return url.Values{"headers": {"all"}}
+}
+
+func (c *Client) proof(ctx context.Context, path string, query url.Values) (document []byte, err error) {
 	err = c.read(ctx, request{method: http.MethodGet, path: path, query: query, again: true}, func(r io.Reader) error {
 		var err error
 		document, err = io.ReadAll(io.LimitReader(r, maxProof+1))
