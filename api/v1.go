@@ -51,6 +51,8 @@ type docs struct {
 	mux   *http.ServeMux
 	api   huma.API
 	paths map[string]*methods
+	// bodies are those of calls, by operation id.
+	bodies map[string]*huma.RequestBody
 }
 
 // methods are what can be done with one path. They are not left to the mux, which
@@ -83,7 +85,7 @@ func newDocs(s *server, mux *http.ServeMux) *docs {
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "Where others can reach the node: its own token, or one that `cairn token` made"},
 	}
-	d := &docs{s: s, mux: mux, paths: make(map[string]*methods)}
+	d := &docs{s: s, mux: mux, paths: make(map[string]*methods), bodies: make(map[string]*huma.RequestBody)}
 	d.api = huma.NewAPI(cfg, d)
 	return d
 }
@@ -160,15 +162,21 @@ func (d *docs) schema(t reflect.Type) *huma.Schema {
 
 // takes adds a body to a call: JSON of a type, bytes, or either.
 func (d *docs) takes(op huma.Operation, content map[string]reflect.Type) huma.Operation {
-	op.RequestBody = &huma.RequestBody{Required: true, Content: make(map[string]*huma.MediaType)}
+	body := &huma.RequestBody{Required: true, Content: make(map[string]*huma.MediaType)}
 	for media, t := range content {
-		op.RequestBody.Content[media] = &huma.MediaType{Schema: d.schema(t)}
+		body.Content[media] = &huma.MediaType{Schema: d.schema(t)}
 	}
+	d.bodies[op.OperationID] = body
 	return op
 }
 
 // call registers a call that writes its own answer. In holds its parameters.
 func call[In any](d *docs, op huma.Operation, serve func(w *response, r *http.Request, in *In) error) {
+	defer func() { // not before: huma would read the body by itself
+		if body := d.bodies[op.OperationID]; body != nil {
+			d.api.OpenAPI().Paths[op.Path].Post.RequestBody = body
+		}
+	}()
 	huma.Register(d.api, op, func(_ context.Context, in *In) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			r, rw := humago.Unwrap(ctx)
@@ -206,8 +214,8 @@ const (
 // none are the parameters of a call that has none.
 type none struct{}
 
-// paging are the parameters of a list.
-type paging struct {
+// Paging is the parameters of a list.
+type Paging struct {
 	Cursor string `query:"cursor" doc:"Where the page begins: next of the page before; absent: at the first item" maxLength:"200"`
 	Limit  int    `query:"limit" doc:"Most items" minimum:"1" maximum:"100" default:"20"`
 }

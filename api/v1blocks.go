@@ -26,7 +26,7 @@ func (d *docs) registerBlocks() {
 }
 
 type blocksParams struct {
-	paging
+	Paging
 	Order string `query:"order" enum:"desc,asc" default:"desc" doc:"The latest first, or genesis"`
 }
 
@@ -107,13 +107,13 @@ func (s *server) appendBlocks(b []byte, snapshot *chain.Snapshot, from, to uint3
 	return turned[:len(turned)-1], nil
 }
 
-type blockParam struct {
+type BlockParam struct {
 	Block string `path:"block" doc:"Height in the best chain, or hash" example:"0"`
 }
 
 // find returns the state of the block that is named, and whether it is on the best
 // chain.
-func (p *blockParam) find(snapshot *chain.Snapshot) (consensus.State, bool, error) {
+func (p *BlockParam) find(snapshot *chain.Snapshot) (consensus.State, bool, error) {
 	if height, err := strconv.ParseUint(p.Block, 10, 32); err == nil {
 		return snapshot.BlockAt(nil, uint32(height))
 	}
@@ -124,7 +124,7 @@ func (p *blockParam) find(snapshot *chain.Snapshot) (consensus.State, bool, erro
 	return snapshot.BlockAt(&hash, 0)
 }
 
-func (s *server) block(w *response, _ *http.Request, in *blockParam) error {
+func (s *server) block(w *response, _ *http.Request, in *BlockParam) error {
 	snapshot, err := s.chain.Snapshot()
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (s *server) block(w *response, _ *http.Request, in *blockParam) error {
 	return writeBody(w, http.StatusOK, append(body, '\n'))
 }
 
-func (s *server) blockBytes(w *response, r *http.Request, in *blockParam) error {
+func (s *server) blockBytes(w *response, r *http.Request, in *BlockParam) error {
 	snapshot, err := s.chain.Snapshot()
 	if err != nil {
 		return err
@@ -169,8 +169,8 @@ func (s *server) blockBytes(w *response, r *http.Request, in *blockParam) error 
 }
 
 type blockTransfersParams struct {
-	blockParam
-	paging
+	BlockParam
+	Paging
 }
 
 // blockTransfers answers GET /v1/blocks/{block}/transfers. A cursor is the position

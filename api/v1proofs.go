@@ -30,16 +30,16 @@ func (d *docs) registerProofs() {
 	call(d, describe("/v1/blocks/{block}/proof", "prove-block", "Proof that an earlier block is on the best chain"), s.proveBlock)
 }
 
-// headersParam says how much of the chain a proof shows.
-type headersParam struct {
+// HeadersParam says how much of the chain a proof shows.
+type HeadersParam struct {
 	Headers string `query:"headers" enum:"all,few" default:"few" doc:"all from genesis, or a few and the history that they commit to"`
 }
 
-func (p *headersParam) few() bool { return p.Headers != "all" }
+func (p *HeadersParam) few() bool { return p.Headers != "all" }
 
 type proveTransactionParams struct {
 	ID string `path:"id" doc:"Hash of the transfer's encoding"`
-	headersParam
+	HeadersParam
 }
 
 func (s *server) proveTransaction(w *response, _ *http.Request, in *proveTransactionParams) error {
@@ -55,8 +55,8 @@ func (s *server) proveTransaction(w *response, _ *http.Request, in *proveTransac
 }
 
 type proveAccountParams struct {
-	accountParam
-	headersParam
+	AccountParam
+	HeadersParam
 }
 
 func (s *server) proveAccount(w *response, _ *http.Request, in *proveAccountParams) error {
@@ -70,7 +70,7 @@ func (s *server) proveAccount(w *response, _ *http.Request, in *proveAccountPara
 
 // proveBlock answers GET /v1/blocks/{block}/proof. It has no form with all headers:
 // there the block would be just one of them.
-func (s *server) proveBlock(w *response, _ *http.Request, in *blockParam) error {
+func (s *server) proveBlock(w *response, _ *http.Request, in *BlockParam) error {
 	snapshot, err := s.chain.Snapshot()
 	if err != nil {
 		return err

@@ -258,11 +258,11 @@ func memoHexOf(o *jsonobject.Object, key string) (string, error) {
 	return string(memo), nil
 }
 
-// accountParam is an account in a path.
-type accountParam struct {
+// AccountParam is an account in a path.
+type AccountParam struct {
 	Account string `path:"account" doc:"Address, or name where there are no signatures"`
 }
 
-func (p *accountParam) parse(rules *consensus.Rules) (types.Account, error) {
+func (p *AccountParam) parse(rules *consensus.Rules) (types.Account, error) {
 	return rules.ParseAccount(p.Account)
 }

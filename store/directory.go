@@ -80,12 +80,13 @@ func (d directory) marker() (marker, error) {
 	if err != nil {
 		return marker{}, err
 	}
+	_, unfinished := d.fs.Stat(d.file(aside(markerName))) // before the marker, which it becomes
 	text, err := d.read(markerName)
 	if errors.Is(err, fs.ErrNotExist) {
 		if used {
 			return marker{}, FileFault{File: markerName, Reason: "it is missing"}
 		}
-		if _, err := d.fs.Stat(d.file(aside(markerName))); err == nil && slices.Equal(names, []string{dbName}) {
+		if unfinished == nil && slices.Equal(names, []string{dbName}) {
 			return marker{}, fmt.Errorf("%w in %s: it was being made, and that was interrupted", ErrNoData, d.path)
 		}
 		return marker{}, fmt.Errorf("%w: %s has other files in it, %s for one, and no %s: name another directory",

@@ -98,15 +98,17 @@ func (a *app) root() *cobra.Command {
 		return err
 	})
 	root.AddGroup(&cobra.Group{ID: groupNode, Title: "A running node:"},
+		&cobra.Group{ID: groupMoney, Title: "Money:"},
 		&cobra.Group{ID: groupData, Title: "A node's data (stop the node first):"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"})
 	root.AddCommand(a.statusCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.benchCommand(),
-		a.genesisCommand(), a.versionCommand(), a.manCommand())
+		a.verifyProofCommand(), 		a.genesisCommand(), a.versionCommand(), a.manCommand())
 	return root
 }
 
 const (
 	groupNode    = "node"
+	groupMoney   = "money"
 	groupData    = "data"
 	groupNetwork = "network"
 )
