@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"cairn/api/client"
 	"cairn/chain/chaintest"
 	"cairn/types"
 )
@@ -56,3 +57,31 @@ type counter struct {
 func (c *counter) Header() http.Header         { return c.header }
 func (c *counter) WriteHeader(int)             {}
 func (c *counter) Write(b []byte) (int, error) { c.bytes += int64(len(b)); return len(b), nil }
+
+// BenchmarkReads answers what applications ask for again and again, without a
+// connection.
+func BenchmarkReads(b *testing.B) {
+	n := newNode(b, nodeConfig{})
+	addTenEach(b, n, 1_000)
+	block := decode[client.BlockData](n.get("/v1/blocks/500"))
+	for _, c := range []struct{ name, path string }{
+		{"health", "/healthz"},
+		{"block", "/v1/blocks/" + block.Hash.String()},
+		{"transaction", "/v1/transactions/" + block.Transfers[3].ID.String()},
+		{"account", "/v1/accounts/" + block.Transfers[3].Recipient},
+		{"page of 100 blocks", "/v1/blocks?cursor=700&limit=100"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			r := httptest.NewRequest(http.MethodGet, c.path, nil)
+			r.Host = "localhost"
+			b.ReportAllocs()
+			for b.Loop() {
+				w := &counter{header: http.Header{}}
+				n.handler.ServeHTTP(w, r)
+				if w.bytes == 0 {
+					b.Fatal("no answer")
+				}
+			}
+		})
+	}
+}

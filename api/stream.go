@@ -56,9 +56,25 @@ func quoteAll(values []string) string {
 	return "there " + strconv.Itoa(len(values)) + " times"
 }
 
-// buffers are reused: a server that streams chains would otherwise make garbage
-// as fast as it sends.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// buffer is the room for an answer. It is used again: a server would otherwise make
+// garbage as fast as it sends.
+type buffer struct{ bytes []byte }
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+// takeBuffer returns an empty buffer, to be given back.
+func takeBuffer() *buffer {
+	b := buffers.Get().(*buffer) // it holds nothing else
+	b.bytes = b.bytes[:0]
+	return b
+}
+
+// give lets others use the buffer.
+func (b *buffer) give() {
+	if cap(b.bytes) <= maxKept {
+		buffers.Put(b)
+	}
+}
 
 // runSize is how much of an answer is made between two waits for the client.
 const runSize = 4 * pieceSize
@@ -78,31 +94,25 @@ func (s *server) streamChain(w *response, head string, p part) (err error) {
 	defer snapshot.Close()
 	keep := keepCache(snapshot)
 	defer func() { keep.release() }()
-	buffer := buffers.Get().(*bytes.Buffer)
-	buffer.Reset()
-	defer func() {
-		if buffer.Cap() <= maxKept {
-			buffers.Put(buffer)
-		}
-	}()
-	buffer.WriteString(head)
-	buffer.WriteByte('[')
+	b := takeBuffer()
+	defer b.give()
+	b.bytes = append(append(b.bytes, head...), '[')
 	end := min(uint64(p.from)+uint64(p.limit), uint64(snapshot.Tip.Height)+1)
 	for height := uint64(p.from); height < end; {
-		if height, err = s.bufferRun(buffer, snapshot, height, end); err != nil {
+		if height, err = s.bufferRun(b, snapshot, height, end); err != nil {
 			return err
 		}
 		if height == end {
 			break
 		}
-		buffer.WriteByte(',')
-		if err := keep.during(func() error { return writeBody(w, http.StatusOK, buffer.Bytes()) }); err != nil {
+		b.bytes = append(b.bytes, ',')
+		if err := keep.during(func() error { return writeBody(w, http.StatusOK, b.bytes) }); err != nil {
 			return err
 		}
-		buffer.Reset()
+		b.bytes = b.bytes[:0]
 	}
-	buffer.WriteString("]}\n")
-	return writeBody(w, http.StatusOK, buffer.Bytes())
+	b.bytes = append(b.bytes, "]}\n"...)
+	return writeBody(w, http.StatusOK, b.bytes)
 }
 
 // keptCache keeps the database's cache from growing while a chain is sent, but not
@@ -131,17 +141,17 @@ func (k *keptCache) during(wait func() error) error {
 // bufferRun appends the blocks from a height up to, not including, end, with
 // commas between them, until the buffer holds a run. It returns the height after
 // the last.
-func (s *server) bufferRun(buffer *bytes.Buffer, snapshot *chain.Snapshot, height, end uint64) (uint64, error) {
+func (s *server) bufferRun(b *buffer, snapshot *chain.Snapshot, height, end uint64) (uint64, error) {
 	for block, err := range snapshot.BestBlocks(uint32(height), uint32(end-1)) {
 		if err != nil {
 			return height, err
 		}
-		buffer.Write(appendBlock(buffer.AvailableBuffer(), s.rules, uint32(height), block))
-		if height++; buffer.Len() >= runSize {
+		b.bytes = appendBlock(b.bytes, s.rules, uint32(height), block)
+		if height++; len(b.bytes) >= runSize {
 			break
 		}
 		if height < end {
-			buffer.WriteByte(',')
+			b.bytes = append(b.bytes, ',')
 		}
 	}
 	return height, nil

@@ -12,6 +12,7 @@ import (
 	"cairn/chain"
 	"cairn/consensus"
 	"cairn/mempool"
+	"cairn/store"
 	"cairn/types"
 )
 
@@ -88,10 +89,6 @@ func (s *server) accountHistory(_ context.Context, in *accountPage) (client.Page
 		if err != nil {
 			return page, err
 		}
-		state, _, err := snapshot.BlockAt(nil, m.Height)
-		if err != nil {
-			return page, err
-		}
 		for i := len(m.Positions) - 1; i >= 0; i-- {
 			position := m.Positions[i]
 			if m.Height == at.height && position > at.position {
@@ -101,7 +98,7 @@ func (s *server) accountHistory(_ context.Context, in *accountPage) (client.Page
 				page.Next = entryCursor{m.Height, position}.String()
 				return page, nil
 			}
-			entry, err := h.entry(&state, position)
+			entry, err := h.entry(store.Loc{Height: m.Height, Position: position})
 			if err != nil {
 				return page, err
 			}
@@ -118,18 +115,12 @@ type history struct {
 	account  types.Account
 }
 
-func (h *history) entry(state *consensus.State, position uint32) (client.AccountEntry, error) {
-	e := client.AccountEntry{Kind: "transfer", Block: *placeOf(state, position), Confirmations: h.snapshot.Tip.Height - state.Height + 1}
-	if position == consensus.RewardPosition {
-		block, err := h.snapshot.Block(state.Height, state.Hash)
-		if err != nil {
-			return e, err
-		}
-		e.Kind, e.ID, e.Change = "reward", block.Reward.ID(), int64(block.Reward.Amount)
-		e.Block.Position = uint32(len(block.Transfers))
-		return e, nil
+func (h *history) entry(loc store.Loc) (client.AccountEntry, error) {
+	e := client.AccountEntry{Kind: "transfer", Confirmations: h.snapshot.Tip.Height - loc.Height + 1}
+	if loc.Position == consensus.RewardPosition {
+		return h.reward(e, loc.Height)
 	}
-	t, err := h.snapshot.Transfer(state.Height, state.Hash, position)
+	place, t, err := h.snapshot.TransferAt(loc)
 	if err != nil {
 		return e, err
 	}
@@ -139,8 +130,22 @@ func (h *history) entry(state *consensus.State, position uint32) (client.Account
 	if t.Recipient == h.account {
 		e.Change += int64(t.Amount)
 	}
-	e.ID = t.ID()
-	e.Transfer = h.transferData(e.ID, &t)
+	e.ID, e.Block = t.ID(), *placeOf(place)
+	e.Transfer = h.transferData(e.ID, t)
+	return e, nil
+}
+
+func (h *history) reward(e client.AccountEntry, height uint32) (client.AccountEntry, error) {
+	hash, err := h.snapshot.BestHash(height)
+	if err != nil {
+		return e, err
+	}
+	block, err := h.snapshot.Block(height, hash)
+	if err != nil {
+		return e, err
+	}
+	e.Kind, e.ID, e.Change = "reward", block.Reward.ID(), int64(block.Reward.Amount)
+	e.Block = client.Place{Hash: hash, Height: height, Time: block.Header.Time, Position: uint32(len(block.Transfers))}
 	return e, nil
 }
 

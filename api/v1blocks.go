@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -58,11 +57,13 @@ func (s *server) blocks(w *response, _ *http.Request, in *blocksParams) error {
 	} else if to < uint64(snapshot.Tip.Height) {
 		next = strconv.FormatUint(to+1, 10)
 	}
-	body, err := s.appendBlocks([]byte(`{"items":[`), snapshot, from, uint32(to), in.Order == "desc")
-	if err != nil {
+	buffer := takeBuffer()
+	defer buffer.give()
+	if err := s.bufferBlocks(buffer, snapshot, from, uint32(to), in.Order == "desc"); err != nil {
 		return err
 	}
-	return writeBody(w, http.StatusOK, appendNext(body, next))
+	buffer.bytes = appendNext(buffer.bytes, next)
+	return writeBody(w, http.StatusOK, buffer.bytes)
 }
 
 func cursorHeight(cursor string) (uint32, error) {
@@ -77,36 +78,45 @@ func badCursor(cursor string) error {
 	return invalid("cursor is %s; it should be what the page before gave as next", quote(cursor))
 }
 
-// appendBlocks appends blocks of the best chain, ascending or descending.
-func (s *server) appendBlocks(b []byte, snapshot *chain.Snapshot, from, to uint32, descending bool) ([]byte, error) {
-	w := s.writer()
-	states, err := snapshot.BestStates(from, to)
+// bufferBlocks appends a list of blocks of the best chain, without its end.
+func (s *server) bufferBlocks(b *buffer, snapshot *chain.Snapshot, from, to uint32, descending bool) error {
+	state, _, err := snapshot.BlockAt(nil, from)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	height := from
-	var parts [][2]int // of b, each one block
+	w := s.writer()
+	made := takeBuffer()
+	defer made.give()
+	var ends []int // of the blocks that are made
 	for block, err := range snapshot.BestBlocks(from, to) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		start := len(b)
-		b = w.appendBlock(b, &states[height-from], block, true, snapshot.Tip.Height)
-		parts = append(parts, [2]int{start, len(b)})
-		b = append(b, ',')
-		height++
+		if len(ends) > 0 { // what follows from the block before costs less than to read it
+			state.Hash, state.Height = block.Header.Hash(), state.Height+1
+			state.Work = state.Work.Add(consensus.WorkOf(block.Header.Bits))
+		}
+		made.bytes = w.appendBlock(made.bytes, &state, block, true, snapshot.Tip.Height)
+		made.bytes = append(made.bytes, ',')
+		ends = append(ends, len(made.bytes))
 	}
-	b = b[:len(b)-1]
+	b.bytes = append(b.bytes, `{"items":[`...)
 	if !descending {
-		return b, nil
+		b.bytes = append(b.bytes, made.bytes[:len(made.bytes)-1]...)
+		return nil
 	}
-	turned := bytes.Clone(b[:parts[0][0]])
-	for i := len(parts) - 1; i >= 0; i-- {
-		turned = append(append(turned, b[parts[i][0]:parts[i][1]]...), ',')
+	for i := len(ends) - 1; i >= 0; i-- {
+		start := 0
+		if i > 0 {
+			start = ends[i-1]
+		}
+		b.bytes = append(b.bytes, made.bytes[start:ends[i]]...)
 	}
-	return turned[:len(turned)-1], nil
+	b.bytes = b.bytes[:len(b.bytes)-1]
+	return nil
 }
 
+// BlockParam is a block in a path.
 type BlockParam struct {
 	Block string `path:"block" doc:"Height in the best chain, or hash" example:"0"`
 }
@@ -138,8 +148,11 @@ func (s *server) block(w *response, _ *http.Request, in *BlockParam) error {
 	if err != nil {
 		return err
 	}
-	body := s.writer().appendBlock(nil, &state, block, best, snapshot.Tip.Height)
-	return writeBody(w, http.StatusOK, append(body, '\n'))
+	buffer := takeBuffer()
+	defer buffer.give()
+	buffer.bytes = s.writer().appendBlock(buffer.bytes, &state, block, best, snapshot.Tip.Height)
+	buffer.bytes = append(buffer.bytes, '\n')
+	return writeBody(w, http.StatusOK, buffer.bytes)
 }
 
 func (s *server) blockBytes(w *response, r *http.Request, in *BlockParam) error {
@@ -201,6 +214,9 @@ func (s *server) blockTransfers(w *response, _ *http.Request, in *blockTransfers
 	if len(page) < len(rest) {
 		next = strconv.Itoa(int(first) + len(page))
 	}
-	body := s.writer().appendTransfers([]byte(`{"items":[`), page)
-	return writeBody(w, http.StatusOK, appendNext(body, next))
+	buffer := takeBuffer()
+	defer buffer.give()
+	buffer.bytes = append(buffer.bytes, `{"items":[`...)
+	buffer.bytes = appendNext(s.writer().appendTransfers(buffer.bytes, page), next)
+	return writeBody(w, http.StatusOK, buffer.bytes)
 }

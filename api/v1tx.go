@@ -60,7 +60,7 @@ func (s *server) transaction(_ context.Context, in *transactionParams) (client.T
 	}
 	switch {
 	case f.Mined != nil:
-		t.Status, t.Block = client.Confirmed, placeOf(f.Mined, f.Position)
+		t.Status, t.Block = client.Confirmed, placeOf(f.Mined)
 		t.Confirmations = f.Tip.Height - f.Mined.Height + 1
 	case f.Pending != nil:
 		t.Status = client.Pending
@@ -76,8 +76,8 @@ func (s *server) transaction(_ context.Context, in *transactionParams) (client.T
 	return t, err
 }
 
-func placeOf(s *consensus.State, position uint32) *client.Place {
-	return &client.Place{Hash: s.Hash, Height: s.Height, Time: s.Time, Position: position}
+func placeOf(p *chain.Place) *client.Place {
+	return &client.Place{Hash: p.Hash, Height: p.Height, Time: p.Time, Position: p.Position}
 }
 
 // waiting says why a transfer is still pending.

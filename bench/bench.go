@@ -71,6 +71,9 @@ var groups = []struct {
 	{"post", (*run).post},
 	{"chain", (*run).chain},
 	{"mine", (*run).mine},
+	{"submit", (*run).submissions},
+	{"read", (*run).read},
+	{"events", (*run).events},
 	{"start", (*run).start},
 	{"memory", (*run).memory},
 	{"size", (*run).size},
@@ -87,20 +90,23 @@ func Names() []string {
 
 // sizes are how much is measured.
 type sizes struct {
-	accounts   int           // of the imported chain
-	fullBlocks int           // imported
-	liveBlocks int           // full ones, whose transfers were waiting
-	blocks     int           // of ten transfers, synced and read
-	longChain  int           // blocks, each with a new account, that a node starts on
-	repeats    int           // of what is done rather than kept up for a while
-	load       time.Duration // that requests are sent for
-	burst      time.Duration // that a bound is measured for
+	accounts   int // of the imported chain
+	fullBlocks int // imported
+	liveBlocks int // full ones, whose transfers were waiting
+	blocks     int // of ten transfers, synced and read
+	longChain  int // blocks, each with a new account, that a node starts on
+	// Blocks' worth of signed transfers that are submitted in each way, and readers of
+	// events.
+	submitBlocks, readers int
+	repeats               int           // of what is done rather than kept up for a while
+	load                  time.Duration // that requests are sent for
+	burst                 time.Duration // that a bound is measured for
 }
 
 func (c *Config) sizes() sizes {
-	s := sizes{100_000, 30, 20, 10_000, 100_000, 3, 2 * time.Second, time.Second}
+	s := sizes{100_000, 30, 20, 10_000, 100_000, 10, 1000, 3, 2 * time.Second, time.Second}
 	if c.Quick {
-		s = sizes{1_000, 2, 2, 200, 500, 1, 200 * time.Millisecond, 50 * time.Millisecond}
+		s = sizes{1_000, 2, 2, 200, 500, 1, 10, 1, 200 * time.Millisecond, 50 * time.Millisecond}
 	}
 	if c.Accounts != 0 {
 		s.accounts = c.Accounts

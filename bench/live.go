@@ -109,11 +109,14 @@ func (r *run) accept(m *chain.Manager, block *types.Block, address string) (elap
 	isWarm := sync.OnceFunc(func() { close(warm) })
 	wg.Go(func() {
 		defer isWarm()
-		meanwhile, readErr = pressOne(address, read, func(answered int) bool {
+		meanwhile, readErr = pressOne(address, func(answered int) []byte {
 			if answered > 0 {
 				isWarm()
 			}
-			return ctx.Err() == nil
+			if ctx.Err() != nil {
+				return nil
+			}
+			return read
 		})
 	})
 	<-warm

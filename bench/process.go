@@ -162,17 +162,61 @@ type load struct {
 
 // request is a request as bytes, to be sent again and again.
 func request(method, address, path, body string) []byte {
-	text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, address)
-	if body != "" {
-		text += fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+	return requestOf(method, address, path, "application/json", []byte(body))
+}
+
+// requestOf is request with a body of some type.
+func requestOf(method, address, path, media string, body []byte) []byte {
+	text := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, address)
+	if len(body) > 0 {
+		text = fmt.Appendf(text, "Content-Type: %s\r\nContent-Length: %d\r\n", media, len(body))
 	}
-	return []byte(text + "\r\n" + body)
+	return append(append(text, "\r\n"...), body...)
+}
+
+// openStream connects a reader of events and reads up to the first of them.
+func openStream(address string) (net.Conn, *bufio.Reader, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = conn.Write(request(http.MethodGet, address, "/v1/events", ""))
+	answers := bufio.NewReaderSize(conn, 512)
+	for blank := 0; err == nil && blank < 2; { // after the headers, and after the greeting
+		var line string
+		if line, err = answers.ReadString('\n'); strings.TrimSpace(line) == "" {
+			blank++
+		}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return conn, answers, nil
+}
+
+// fetch reads an answer.
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
 }
 
 // press sends a request on each of some connections as soon as the one before is
 // answered, for the time of a load. It costs less than net/http's client would:
 // the node has the machine to itself, nearly.
 func (r *run) press(step, address string, connections int, request []byte) (load, error) {
+	return r.pressEach(step, address, connections, func() []byte { return request })
+}
+
+// pressEach is press with a request of its own each time, until next has none.
+func (r *run) pressEach(step, address string, connections int, next func() []byte) (load, error) {
 	type result struct {
 		all []time.Duration
 		err error
@@ -181,7 +225,12 @@ func (r *run) press(step, address string, connections int, request []byte) (load
 	start := time.Now()
 	for range connections {
 		go func() {
-			all, err := pressOne(address, request, func(int) bool { return r.ctx.Err() == nil && time.Since(start) < r.load })
+			all, err := pressOne(address, func(int) []byte {
+				if r.ctx.Err() != nil || time.Since(start) >= r.load {
+					return nil
+				}
+				return next()
+			})
 			results <- result{all, err}
 		}()
 	}
@@ -201,16 +250,16 @@ func (r *run) press(step, address string, connections int, request []byte) (load
 	return load{float64(len(all)) / time.Since(start).Seconds(), summary(all)}, errors.Join(errs, r.ctx.Err())
 }
 
-// pressOne sends a request on one connection, again and again as long as more
-// says so, which is told how many were answered.
-func pressOne(address string, request []byte, more func(answered int) bool) (all []time.Duration, err error) {
+// pressOne sends requests on one connection, as next gives them, which is told how
+// many were answered, until that is nil.
+func pressOne(address string, next func(answered int) []byte) (all []time.Duration, err error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	answers := bufio.NewReader(conn)
-	for more(len(all)) {
+	for request := next(0); request != nil; request = next(len(all)) {
 		before := time.Now()
 		if _, err := conn.Write(request); err != nil {
 			return all, err
@@ -224,7 +273,7 @@ func pressOne(address string, request []byte, more func(answered int) bool) (all
 			return all, err
 		}
 		if resp.StatusCode/100 != 2 {
-			return all, fmt.Errorf("%s", resp.Status)
+			return all, errors.New(resp.Status)
 		}
 		all = append(all, time.Since(before))
 	}

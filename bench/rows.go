@@ -144,11 +144,11 @@ func (r *run) sync() error {
 	return nil
 }
 
-// withNode runs a node on a new directory for as long as use takes.
-func (r *run) withNode(use func(*process) error) error {
+// withNode runs a node on a new directory, with settings, for as long as use takes.
+func (r *run) withNode(use func(*process) error, settings ...string) error {
 	dir := filepath.Join(r.dir, "node")
 	defer os.RemoveAll(dir)
-	p, err := r.launch("--data", dir)
+	p, err := r.launch(append([]string{"--data", dir}, settings...)...)
 	if err != nil {
 		return err
 	}

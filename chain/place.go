@@ -13,9 +13,8 @@ import (
 // chain (Mined), pending (Pending), left the pool lately (Dropped), or none of them.
 type Found struct {
 	Tip      consensus.State
-	Transfer *types.Transfer  // nil: it is not known here
-	Mined    *consensus.State // the block that holds it
-	Position uint32           // in that block's transfers
+	Transfer *types.Transfer // nil: it is not known here
+	Mined    *Place          // the block that holds it
 	Pending  *mempool.Entry
 	Dropped  error // why it left the pool; errors.Is finds consensus.ErrExpired, ErrReplaced and so on
 }
@@ -36,8 +35,7 @@ func (m *Manager) Find(id types.Hash) (Found, error) {
 	case err != nil:
 		return f, err
 	case mined:
-		f.Position = record.Position
-		f.Mined, f.Transfer, err = snapshot.transferAt(record.Loc)
+		f.Mined, f.Transfer, err = snapshot.TransferAt(record.Loc)
 		return f, err
 	case pooled:
 		f.Pending, f.Transfer = &e, e.Transfer
@@ -49,18 +47,21 @@ func (m *Manager) Find(id types.Hash) (Found, error) {
 	return f, nil
 }
 
-// transferAt reads a transfer of the best chain, and the state of its block.
-func (s *Snapshot) transferAt(loc store.Loc) (*consensus.State, *types.Transfer, error) {
+// Place is a place in the best chain.
+type Place struct {
+	store.Loc
+	Hash types.Hash // of the block
+	Time uint32     // of the block, Unix seconds
+}
+
+// TransferAt reads a transfer of the best chain, and of what block it is.
+func (s *Snapshot) TransferAt(loc store.Loc) (*Place, *types.Transfer, error) {
 	hash, err := s.BestHash(loc.Height)
 	if err != nil {
 		return nil, nil, err
 	}
-	state, _, err := s.State(hash)
-	if err != nil {
-		return nil, nil, err
-	}
-	t, err := s.Transfer(loc.Height, hash, loc.Position)
-	return &state, &t, err
+	header, t, err := s.Transfer(loc.Height, hash, loc.Position)
+	return &Place{loc, hash, header.Time}, &t, err
 }
 
 // Obstacle is what stands between a pending transfer and the next block.
@@ -180,23 +181,4 @@ func noBlock(err error) error {
 		return ErrNoBlock
 	}
 	return err
-}
-
-// BestStates returns the states of the best chain's blocks from one height to
-// another, both included.
-func (s *Snapshot) BestStates(from, to uint32) ([]consensus.State, error) {
-	states := make([]consensus.State, 0, to-from+1)
-	for height := from; ; height++ {
-		hash, err := s.BestHash(height)
-		if err != nil {
-			return nil, err
-		}
-		state, _, err := s.State(hash)
-		if err != nil {
-			return nil, err
-		}
-		if states = append(states, state); height == to {
-			return states, nil
-		}
-	}
 }

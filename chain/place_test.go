@@ -59,7 +59,7 @@ func TestPoolChanges(t *testing.T) {
 	f.Add("a1", chaintest.Genesis, chaintest.Spec{Transfers: []types.Transfer{other, pay("poor", "z", 3, 9), bid}})
 	f.mustAdd("a1")
 	step("a block", "5 other mined", "2 uncovered")
-	if found, err := f.Find(bid.ID()); err != nil || found.Mined == nil || found.Position != 2 || *found.Transfer != bid || found.Mined.Hash != f.Hash("a1") {
+	if found, err := f.Find(bid.ID()); err != nil || found.Mined == nil || found.Mined.Position != 2 || *found.Transfer != bid || found.Mined.Hash != f.Hash("a1") {
 		t.Errorf("mined: %+v, %v", found, err)
 	}
 	f.Add("a2", "a1", chaintest.Spec{})

@@ -51,13 +51,18 @@ func (v *View) Block(height uint32, hash types.Hash) (*types.Block, error) {
 	return must(v, blockKey(newKey(), PrefixBlock, height, hash), Record.Block)
 }
 
-// Transfer returns a transfer by its place in a block, without decoding the rest of
-// the block; ErrNotFound where there is no such block.
-func (v *View) Transfer(height uint32, hash types.Hash, position uint32) (types.Transfer, error) {
-	return must(v, blockKey(newKey(), PrefixBlock, height, hash), func(r Record) (types.Transfer, error) {
+// Transfer returns a transfer by its place in a block, and the block's header, without
+// decoding the rest of the block; ErrNotFound where there is no such block.
+func (v *View) Transfer(height uint32, hash types.Hash, position uint32) (header types.Header, t types.Transfer, err error) {
+	t, err = must(v, blockKey(newKey(), PrefixBlock, height, hash), func(r Record) (types.Transfer, error) {
+		var err error
+		if header, err = types.DecodeHeader(r.Value[:min(len(r.Value), types.HeaderSize)]); err != nil {
+			return types.Transfer{}, r.damaged(err)
+		}
 		t, err := types.DecodeTransferIn(r.Value, position)
 		return t, r.damaged(err)
 	})
+	return header, t, err
 }
 
 // Header returns a block's header; ErrNotFound. That it hashes to hash is not
