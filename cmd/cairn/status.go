@@ -79,13 +79,48 @@ func printStatus(w io.Writer, url string, s client.Status) error {
 	_, err := fmt.Fprintf(w, `%s runs Cairn %s on the network %s
   height      %d
   tip         %s, %s ago
-  work        %s
+  work        %s, %s
   chain       %s
   waiting     %d transfers, %d bytes
-  neighbours  %d
+  neighbours  %d%s
+  sync        %s
+  disk        %s
   rewards     %s
   up for      %s
-`, url, s.Version, s.Network, s.Height, s.Tip, span(uint64(age)), s.Work, s.ChainID, s.Pool.Transfers, s.Pool.Bytes,
-		s.Neighbours, reward, span(uint64(s.Uptime)))
+`, url, s.Version, s.Network, s.Height, s.Tip, span(uint64(age)), s.Work, hashRate(s.HashRate), s.ChainID, s.Pool.Transfers, s.Pool.Bytes,
+		s.Neighbours, clock(s.Clock), syncing(s), disk(s.Disk), reward, span(uint64(s.Uptime)))
 	return err
+}
+
+// hashRate writes a number of hashes a second with a unit.
+func hashRate(rate float64) string {
+	for _, unit := range []string{"H/s", "kH/s", "MH/s", "GH/s", "TH/s", "PH/s"} {
+		if rate < 1000 {
+			return fmt.Sprintf("%.3g %s", rate, unit)
+		}
+		rate /= 1000
+	}
+	return fmt.Sprintf("%.3g EH/s", rate)
+}
+
+func clock(c *client.ClockStatus) string {
+	if c == nil {
+		return ""
+	}
+	return fmt.Sprintf(", whose clocks are %+.0f s from this one", c.Offset)
+}
+
+func syncing(s client.Status) string {
+	if !s.Sync.Running {
+		return "nothing to fetch"
+	}
+	return fmt.Sprintf("at %d of %d", s.Height, s.Sync.Height)
+}
+
+func disk(d client.DiskStatus) string {
+	text := fmt.Sprintf("%.1f MB used", float64(d.Used)/1e6)
+	if d.Free >= 0 {
+		text += fmt.Sprintf(", %.1f GB free", float64(d.Free)/1e9)
+	}
+	return text
 }
