@@ -33,6 +33,12 @@ func (l *limiter) allow(r *http.Request) bool {
 	return l.rate == 0 || l.of(clientOf(r)).Allow()
 }
 
+// burst is how many requests a client may make at once.
+func (l *limiter) burst() int { return 2 * int(l.rate) }
+
+// wait counts n requests, at most a burst, and returns when they may be answered.
+func (l *limiter) wait(r *http.Request, n int) error { return l.of(clientOf(r)).WaitN(r.Context(), n) }
+
 func (l *limiter) of(client netip.Prefix) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -41,7 +47,7 @@ func (l *limiter) of(client netip.Prefix) *rate.Limiter {
 		return c
 	}
 	if c = l.old[client]; c == nil {
-		c = rate.NewLimiter(l.rate, 2*int(l.rate))
+		c = rate.NewLimiter(l.rate, l.burst())
 	}
 	if len(l.young) == maxClients {
 		l.old, l.young = l.young, make(map[netip.Prefix]*rate.Limiter)

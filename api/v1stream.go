@@ -25,7 +25,11 @@ const (
 // submitMany answers POST /v1/transactions/stream. It takes as many transfers as have
 // arrived, submits them together, and answers, until the client ends its body.
 func (s *server) submitMany(w *response, r *http.Request, _ *none) error {
-	source := &transfers{s: s, w: w, r: bufio.NewReaderSize(r.Body, 64<<10)}
+	source := &transfers{s: s, w: w, r: bufio.NewReaderSize(r.Body, 64<<10), most: maxAtOnce}
+	throttled := w.who.stranger && s.guard.limits.rate > 0
+	if throttled {
+		source.most = min(source.most, s.guard.limits.burst())
+	}
 	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media {
 	case mediaNDJSON:
 		source.next = source.line
@@ -39,6 +43,11 @@ func (s *server) submitMany(w *response, r *http.Request, _ *none) error {
 	w.Header().Set("Content-Type", mediaNDJSON)
 	for {
 		batch, end := source.take()
+		if throttled { // each counts as a request; the first of them has been
+			if err := s.guard.limits.wait(r, len(batch)); err != nil {
+				return err
+			}
+		}
 		if len(batch) > 0 {
 			if err := s.answerBatch(w, r, batch); err != nil {
 				return err
@@ -63,6 +72,7 @@ type transfers struct {
 	w    *response
 	r    *bufio.Reader
 	next func() (types.Transfer, error)
+	most int // that are taken together
 }
 
 // received is a transfer of a stream, or what is wrong with it.
@@ -74,7 +84,7 @@ type received struct {
 // take waits for a transfer and returns it with those that have arrived by then.
 // An error that is not about one transfer ends the stream: io.EOF in good order.
 func (t *transfers) take() (batch []received, end error) {
-	for len(batch) < maxAtOnce && (len(batch) == 0 || t.r.Buffered() > 0) {
+	for len(batch) < t.most && (len(batch) == 0 || t.r.Buffered() > 0) {
 		_ = t.w.control.SetReadDeadline(time.Now().Add(t.w.stall))
 		transfer, err := t.next()
 		var broken *brokenStream
