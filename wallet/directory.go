@@ -49,9 +49,10 @@ func lockDir(dir string) (io.Closer, error) {
 	return lock, nil
 }
 
-// checkVacant says ErrExists where a wallet or any part of one is. A lone
-// secret.age may hold the only copy of someone's words.
-func checkVacant(dir string) error {
+// Vacant says ErrExists where a wallet or any part of one is: a lone secret.age may
+// hold the only copy of someone's words. Create asks it; whoever shows words to a
+// person before that asks first.
+func Vacant(dir string) error {
 	for _, name := range []string{publicName, secretName} {
 		path := filepath.Join(dir, name)
 		_, err := os.Lstat(path)

@@ -61,7 +61,7 @@ func Create(dir string, rules *consensus.Rules, words Words, passphrase []byte, 
 		return nil, err
 	}
 	defer lock.Close()
-	if err := checkVacant(dir); err != nil {
+	if err := Vacant(dir); err != nil {
 		return nil, err
 	}
 	secret, err := seal(words, passphrase)
