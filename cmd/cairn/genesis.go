@@ -217,5 +217,6 @@ form instead.`,
 func (a *app) printJSON(v any) error {
 	enc := json.NewEncoder(a.stdout)
 	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false) // a URI is to be copied
 	return enc.Encode(v)
 }
