@@ -101,7 +101,8 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: groupMoney, Title: "Money:"},
 		&cobra.Group{ID: groupData, Title: "A node's data (stop the node first):"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"})
-	root.AddCommand(a.walletCommand(), a.balanceCommand(), a.historyCommand(), a.receiveCommand())
+	root.AddCommand(a.walletCommand(), a.balanceCommand(), a.historyCommand(), a.receiveCommand(),
+		a.sendCommand(), a.resendCommand(), a.outboxCommand(), a.signCommand(), a.submitCommand(), a.proofCommand(), a.tokenCommand())
 	root.AddCommand(a.statusCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.benchCommand(),
 		a.verifyProofCommand(), a.genesisCommand(), a.versionCommand(), a.manCommand())
 	return root

@@ -30,6 +30,7 @@ type means struct {
 	node         string // URL; "": of the node that the settings name
 	tokenFile    string
 	passphraseFD int
+	given        []byte // passphrase, once it was read
 	json         bool
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,9 +96,19 @@ func (a *app) confirm(ctx context.Context, question, flag string) error {
 	return errNothingDone
 }
 
-// passphraseGiven returns the passphrase that a flag or setting names; nil when none
-// does.
+// passphraseGiven returns the passphrase that a flag or setting names; nil when it is
+// to be asked for. An open file gives it once, so it is remembered.
 func (m *means) passphraseGiven() ([]byte, error) {
+	if m.given == nil {
+		var err error
+		if m.given, err = m.readPassphrase(); err != nil {
+			return nil, err
+		}
+	}
+	return m.given, nil
+}
+
+func (m *means) readPassphrase() ([]byte, error) {
 	switch {
 	case m.passphraseFD >= 0:
 		f := os.NewFile(uintptr(m.passphraseFD), "passphrase")
@@ -205,22 +214,4 @@ func printable(text string) string {
 		}
 	}
 	return text
-}
-
-// readBounded reads a file of at most so many bytes; - is standard input.
-func (a *app) readBounded(path string, most int) ([]byte, error) {
-	r := a.stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		r = f
-	}
-	data, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
-	if err == nil && len(data) > most {
-		err = fmt.Errorf("%s has more than %d bytes", path, most)
-	}
-	return bytes.TrimSpace(data), err
 }

@@ -261,7 +261,7 @@ func (a *app) readWords(ctx context.Context, file string) (wallet.Words, error) 
 		file = "-"
 	}
 	const most = 1 << 16
-	text, err := a.readBounded(file, most)
+	text, err := a.readFile(file, most)
 	if err != nil {
 		return wallet.Words{}, &codeError{exitUsage, fmt.Errorf("the words: %w", err)}
 	}
