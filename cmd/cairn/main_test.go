@@ -1,14 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"filippo.io/age"
+	"filippo.io/age/armor"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"cairn/api/client"
 	"cairn/internal/testutil"
 )
 
@@ -34,6 +42,8 @@ func buildAndRun(m *testing.M) int {
 //
 //	port NAME...  gives each variable a free port
 //	ready PORT    waits until the node there answers
+//	pool PORT N   waits until N transfers wait at the node there
+//	cheap DIR FILE  makes the wallet in DIR, whose passphrase is in FILE, fast to unlock
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -41,6 +51,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"port":  setPorts,
 			"ready": waitReady,
+			"pool":  waitPool,
+			"cheap": makeCheap,
 		},
 		Setup: func(e *testscript.Env) error {
 			for _, dir := range []string{"data", "config"} {
@@ -73,4 +85,48 @@ func waitReady(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: ready PORT")
 	}
 	ts.Check(testutil.WaitReady("http://127.0.0.1:"+args[0], nil, time.Minute))
+}
+
+func waitPool(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: pool PORT N")
+	}
+	c, err := client.New("http://127.0.0.1:"+args[0], client.Options{})
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for ctx.Err() == nil {
+		status, err := c.Status(ctx)
+		ts.Check(err)
+		if fmt.Sprint(status.Pool.Transfers) == args[1] {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("there never were %s transfers", args[1])
+}
+
+// makeCheap encrypts the words as "age -p" would with the least work: what a test
+// pays for each time it unlocks is of no use to it.
+func makeCheap(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: cheap DIR FILE")
+	}
+	path, passphrase := filepath.Join(ts.MkAbs(args[0]), "secret.age"), strings.TrimSpace(ts.ReadFile(args[1]))
+	identity, err := age.NewScryptIdentity(passphrase)
+	ts.Check(err)
+	plain, err := age.Decrypt(armor.NewReader(strings.NewReader(ts.ReadFile(path))), identity)
+	ts.Check(err)
+	words, err := io.ReadAll(plain)
+	ts.Check(err)
+	recipient, err := age.NewScryptRecipient(passphrase)
+	ts.Check(err)
+	recipient.SetWorkFactor(4)
+	var b bytes.Buffer
+	armored := armor.NewWriter(&b)
+	sealed, err := age.Encrypt(armored, recipient)
+	ts.Check(err)
+	_, err = sealed.Write(words)
+	ts.Check(errors.Join(err, sealed.Close(), armored.Close()))
+	ts.Check(os.WriteFile(path, b.Bytes(), 0o600))
 }

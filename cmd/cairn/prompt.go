@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"unicode"
@@ -177,6 +178,9 @@ func (a *app) askNewPassphrase(ctx context.Context) ([]byte, error) {
 // unlock decrypts the wallet's words. A person may try three times.
 func (m *means) unlock(ctx context.Context, w *wallet.Wallet) (*wallet.Keys, error) {
 	keys, _, err := m.unlockWith(ctx, w)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("this wallet has no words here and only watches; \"cairn send --unsigned FILE\" writes a transfer for where they are (%w)", err)
+	}
 	return keys, err
 }
 
