@@ -171,7 +171,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("rate-limit is %d: it is a number of requests a second, or 0 for no limit", c.RateLimit)
 	}
 	if (c.Wallet == "") != (c.PassphraseFile == "") {
-		return errors.New("a node opens a wallet with both --wallet DIR and --passphrase-file FILE")
+		return errors.New("a node signs from a wallet with both --signing-wallet DIR and --signing-passphrase-file FILE")
 	}
 	for _, o := range c.AllowOrigins {
 		if u, err := url.Parse(o); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o {

@@ -19,6 +19,16 @@ func DefaultData(network string, port uint16) (string, error) {
 	return filepath.Join(base, "cairn", network+"-"+strconv.Itoa(int(port))), nil
 }
 
+// DefaultWallet returns the directory of a wallet for which none was named:
+// cairn/wallet in the user's data directory.
+func DefaultWallet() (string, error) {
+	base, err := userData()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(base, "cairn", "wallet"), nil
+}
+
 // userData returns the directory in which the system expects programs to keep
 // what they need of their own.
 func userData() (string, error) {

@@ -23,12 +23,12 @@ func (n *Node) openWallet() (api.Signer, error) {
 	}
 	f, err := os.Open(n.cfg.PassphraseFile)
 	if err != nil {
-		return nil, fmt.Errorf("--passphrase-file: %w", err)
+		return nil, fmt.Errorf("--signing-passphrase-file: %w", err)
 	}
 	defer f.Close()
 	passphrase, err := wallet.ReadPassphrase(f)
 	if err != nil {
-		return nil, fmt.Errorf("--passphrase-file %s: %w", n.cfg.PassphraseFile, err)
+		return nil, fmt.Errorf("--signing-passphrase-file %s: %w", n.cfg.PassphraseFile, err)
 	}
 	return w.Unlock(passphrase)
 }

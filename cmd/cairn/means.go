@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -67,8 +66,6 @@ func (a *app) useMeans(cmd *cobra.Command, wanted ...string) *means {
 		}
 	}
 	usage("port", "`port` of the node on this machine, unless --node says where it is")
-	usage("wallet", "the wallet's `directory` (default: cairn/wallet in your data directory)")
-	usage("passphrase-file", "`file` with the wallet's passphrase on its first line (default: it is asked for)")
 	usage("network", "genesis `file` of the network (default: what the node says, for you to compare)")
 	if has(meansNode) {
 		m.flags.StringVar(&m.node, "node", "", "`URL` of the node (default: on this machine, where the settings host and port say)")
@@ -168,21 +165,21 @@ func (m *means) onNetwork(ctx context.Context, c *client.Client, rules *consensu
 	return status, nil
 }
 
-// walletDir is where the wallet is, or will be.
-func (m *means) walletDir() (string, error) {
-	if m.Wallet != "" {
-		return m.Wallet, nil
+// walletPath is where the wallet is, or will be.
+func (m *means) walletPath() (string, error) {
+	if m.settings.walletDir != "" {
+		return m.settings.walletDir, nil
 	}
-	beside, err := node.DefaultData("wallet", 0)
+	dir, err := node.DefaultWallet()
 	if err != nil {
 		return "", usageError("the environment names no home directory: say where the wallet is with --wallet DIR")
 	}
-	return filepath.Join(filepath.Dir(beside), "wallet"), nil
+	return dir, nil
 }
 
 // open opens the wallet.
 func (m *means) open() (*wallet.Wallet, error) {
-	dir, err := m.walletDir()
+	dir, err := m.walletPath()
 	if err != nil {
 		return nil, err
 	}

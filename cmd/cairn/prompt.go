@@ -122,8 +122,8 @@ func (m *means) readPassphrase() ([]byte, error) {
 			return nil, &codeError{exitUsage, fmt.Errorf("--passphrase-fd %d: %w", m.passphraseFD, err)}
 		}
 		return passphrase, nil
-	case m.PassphraseFile != "":
-		return passphraseFrom(m.PassphraseFile, "--passphrase-file")
+	case m.passphraseFile != "":
+		return passphraseFrom(m.passphraseFile, "--passphrase-file")
 	case !isTerminal(m.a.stdin):
 		return nil, usageError("the passphrase is asked for on a terminal, and standard input is none: give it with --passphrase-file FILE or --passphrase-fd NUMBER")
 	}

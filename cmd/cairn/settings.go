@@ -17,13 +17,20 @@ import (
 	"cairn/node"
 )
 
-// settings are a node's configuration and how its log looks: everything that
-// flags, CAIRN_… variables and the configuration file can say.
+// settings are a node's configuration, how its log looks, and where a wallet is:
+// everything that flags, CAIRN_… variables and the configuration file can say.
 type settings struct {
 	node.Config
 	logLevel  string
 	logFormat string
+
+	// Of the commands about money; a node has no use for them.
+	walletDir      string
+	passphraseFile string
 }
+
+// notOfNodes are the settings that a node has no use for.
+var notOfNodes = []string{"wallet", "passphrase-file"}
 
 // newSettings returns the defaults and the flags that change them. What a
 // setting means in full is said at node.Config.
@@ -41,8 +48,8 @@ func newSettings() (*settings, *pflag.FlagSet) {
 	f.StringSliceVar(&s.AllowHosts, "allow-host", nil, "further `name` under which the node may be addressed (repeat for more)")
 	f.StringSliceVar(&s.AllowOrigins, "allow-origin", nil, "`origin` of a web page that may use the API, like https://shop.example (repeat for more)")
 	f.IntVar(&s.RateLimit, "rate-limit", s.RateLimit, "requests a second from each address off this machine without a token; 0 is no limit")
-	f.StringVar(&s.Wallet, "wallet", "", "`directory` of a wallet that the node signs from, for whoever has its token")
-	f.StringVar(&s.PassphraseFile, "passphrase-file", "", "`file` with that wallet's passphrase on its first line")
+	f.StringVar(&s.Wallet, "signing-wallet", "", "`directory` of a wallet that the node signs from, for whoever has its token")
+	f.StringVar(&s.PassphraseFile, "signing-passphrase-file", "", "`file` with that wallet's passphrase on its first line")
 	f.Int64Var(&s.MinFeeRate, "min-fee-rate", s.MinFeeRate, "least fee that is taken, in base units for 1,000 bytes; -1 is 1000 where transfers are signed, else 0")
 	f.IntVar(&s.PerAccount, "per-account", s.PerAccount, "most transfers of one sender that wait; 0 is no limit, -1 is 1000 where transfers are signed, else no limit")
 	f.IntVar(&s.MaxConnections, "max-connections", s.MaxConnections, "connections served at once")
@@ -51,6 +58,8 @@ func newSettings() (*settings, *pflag.FlagSet) {
 	f.Var((*mebibytes)(&s.CacheBytes), "cache-size", "memory for accounts and blocks that were read, in `MiB`")
 	f.StringVar(&s.logLevel, "log-level", s.logLevel, "least severe `level` that is logged: debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", s.logFormat, "`form` of the log: text, json, or auto (text on a terminal, else json)")
+	f.StringVar(&s.walletDir, "wallet", "", "the wallet's `directory` (default: cairn/wallet in your data directory)")
+	f.StringVar(&s.passphraseFile, "passphrase-file", "", "`file` with the wallet's passphrase on its first line (default: it is asked for)")
 	f.SortFlags = false
 	return s, f
 }
@@ -85,7 +94,7 @@ func (m *mebibytes) Set(text string) error {
 func (a *app) useSettings(cmd *cobra.Command, names ...string) *settings {
 	s, all := newSettings()
 	all.VisitAll(func(f *pflag.Flag) {
-		if len(names) == 0 || slices.Contains(names, f.Name) {
+		if len(names) == 0 && !slices.Contains(notOfNodes, f.Name) || slices.Contains(names, f.Name) {
 			cmd.Flags().AddFlag(f)
 			if complete := completions[f.Name]; complete != nil {
 				_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // fails for flags that are not there

@@ -91,7 +91,7 @@ Then it asks four of them back. For scripts, --words-out writes them to a file.`
 // beginWallet finds out where a wallet is to be made and for which network, before
 // a person is asked for anything.
 func (m *means) beginWallet(ctx context.Context) (string, *consensus.Rules, error) {
-	dir, err := m.walletDir()
+	dir, err := m.walletPath()
 	if err != nil {
 		return "", nil, err
 	}

@@ -62,7 +62,7 @@ func (a *app) walletListCommand() *cobra.Command {
 	}
 	m := a.useMeans(cmd, meansWallet, meansJSON)
 	cmd.RunE = func(*cobra.Command, []string) error {
-		dir, err := m.walletDir()
+		dir, err := m.walletPath()
 		if err != nil {
 			return err
 		}
