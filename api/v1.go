@@ -167,8 +167,11 @@ func (d *docs) takes(op huma.Operation, content map[string]reflect.Type) huma.Op
 	return op
 }
 
-// call registers a call that writes its own answer. In holds its parameters.
+// call registers a call that writes its own answer. In holds its parameters. The
+// body that it takes is only documented: huma would read it before the call does.
 func call[In any](d *docs, op huma.Operation, serve func(w *response, r *http.Request, in *In) error) {
+	takes := op.RequestBody
+	op.RequestBody = nil
 	huma.Register(d.api, op, func(_ context.Context, in *In) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			r, rw := humago.Unwrap(ctx)
@@ -178,6 +181,9 @@ func call[In any](d *docs, op huma.Operation, serve func(w *response, r *http.Re
 			}
 		}}, nil
 	})
+	if takes != nil {
+		d.api.OpenAPI().Paths[op.Path].Post.RequestBody = takes
+	}
 }
 
 // endpoint registers a call that answers with the JSON of Out.
@@ -206,8 +212,9 @@ const (
 // none are the parameters of a call that has none.
 type none struct{}
 
-// paging are the parameters of a list.
-type paging struct {
+// Paging are the parameters of a list. Like all that is embedded in parameters it is
+// exported: huma passes over what is not.
+type Paging struct {
 	Cursor string `query:"cursor" doc:"Where the page begins: next of the page before; absent: at the first item" maxLength:"200"`
 	Limit  int    `query:"limit" doc:"Most items" minimum:"1" maximum:"100" default:"20"`
 }

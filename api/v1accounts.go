@@ -25,7 +25,7 @@ func (d *docs) registerAccounts() {
 		"Pending transfers from and to an account"), s.accountPending)
 }
 
-func (s *server) account(_ context.Context, in *accountParam) (client.AccountData, error) {
+func (s *server) account(_ context.Context, in *AccountParam) (client.AccountData, error) {
 	a, err := in.parse(s.rules)
 	if err != nil {
 		return client.AccountData{}, err
@@ -45,8 +45,8 @@ func (s *server) account(_ context.Context, in *accountParam) (client.AccountDat
 }
 
 type accountPage struct {
-	accountParam
-	paging
+	AccountParam
+	Paging
 }
 
 // entryCursor is where a page of an account's history begins: at a height, with what
@@ -144,7 +144,7 @@ func (h *history) entry(state *consensus.State, position uint32) (client.Account
 	return e, nil
 }
 
-func (s *server) accountPending(_ context.Context, in *accountParam) (client.Page[client.PendingTransfer], error) {
+func (s *server) accountPending(_ context.Context, in *AccountParam) (client.Page[client.PendingTransfer], error) {
 	page := client.Page[client.PendingTransfer]{Items: []client.PendingTransfer{}}
 	a, err := in.parse(s.rules)
 	if err != nil {

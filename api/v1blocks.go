@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strconv"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"cairn/api/client"
 	"cairn/chain"
 	"cairn/consensus"
@@ -19,14 +21,16 @@ func (d *docs) registerBlocks() {
 	call(d, d.answers(get("/v1/blocks", "list-blocks", tagChain, "Blocks of the best chain"), http.StatusOK, mediaJSON, page), s.blocks)
 	call(d, d.answers(get("/v1/blocks/{block}", "get-block", tagChain, "A block, on whatever branch"),
 		http.StatusOK, mediaJSON, reflect.TypeFor[client.BlockData]()), s.block)
-	call(d, d.answers(get("/v1/blocks/{block}/raw", "get-block-bytes", tagChain, "The bytes of a block (docs/protocol.md, section 3)"),
+	const raw = "/v1/blocks/{block}/raw"
+	call(d, d.answers(get(raw, "get-block-bytes", tagChain, "The bytes of a block (docs/protocol.md, section 3)"),
 		http.StatusOK, mediaOctets, nil), s.blockBytes)
+	d.api.OpenAPI().Paths[raw].Get.Responses["304"] = &huma.Response{Description: "The client has them: If-None-Match is the ETag"}
 	call(d, d.answers(get("/v1/blocks/{block}/transfers", "list-block-transfers", tagChain, "The transfers of a block"),
 		http.StatusOK, mediaJSON, reflect.TypeFor[client.Page[client.TransferData]]()), s.blockTransfers)
 }
 
 type blocksParams struct {
-	paging
+	Paging
 	Order string `query:"order" enum:"desc,asc" default:"desc" doc:"The latest first, or genesis"`
 }
 
@@ -107,14 +111,15 @@ func (s *server) appendBlocks(b []byte, snapshot *chain.Snapshot, from, to uint3
 	return turned[:len(turned)-1], nil
 }
 
-type blockParam struct {
+// BlockParam names a block in a path.
+type BlockParam struct {
 	Block string `path:"block" doc:"Height in the best chain, or hash" example:"0"`
 }
 
 // find returns the state of the block that is named, and whether it is on the best
 // chain.
-func (p *blockParam) find(snapshot *chain.Snapshot) (consensus.State, bool, error) {
-	if height, err := strconv.ParseUint(p.Block, 10, 32); err == nil {
+func (p *BlockParam) find(snapshot *chain.Snapshot) (consensus.State, bool, error) {
+	if height, err := strconv.ParseUint(p.Block, 10, 32); err == nil && len(p.Block) <= 10 { // a hash may have no other digits
 		return snapshot.BlockAt(nil, uint32(height))
 	}
 	hash, err := types.ParseHash(p.Block)
@@ -124,7 +129,7 @@ func (p *blockParam) find(snapshot *chain.Snapshot) (consensus.State, bool, erro
 	return snapshot.BlockAt(&hash, 0)
 }
 
-func (s *server) block(w *response, _ *http.Request, in *blockParam) error {
+func (s *server) block(w *response, _ *http.Request, in *BlockParam) error {
 	snapshot, err := s.chain.Snapshot()
 	if err != nil {
 		return err
@@ -142,7 +147,7 @@ func (s *server) block(w *response, _ *http.Request, in *blockParam) error {
 	return writeBody(w, http.StatusOK, append(body, '\n'))
 }
 
-func (s *server) blockBytes(w *response, r *http.Request, in *blockParam) error {
+func (s *server) blockBytes(w *response, r *http.Request, in *BlockParam) error {
 	snapshot, err := s.chain.Snapshot()
 	if err != nil {
 		return err
@@ -169,8 +174,8 @@ func (s *server) blockBytes(w *response, r *http.Request, in *blockParam) error 
 }
 
 type blockTransfersParams struct {
-	blockParam
-	paging
+	BlockParam
+	Paging
 }
 
 // blockTransfers answers GET /v1/blocks/{block}/transfers. A cursor is the position

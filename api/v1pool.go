@@ -23,7 +23,7 @@ func (d *docs) registerPool() {
 
 // pool answers GET /v1/pool. A cursor names the last transfer of the page before by
 // what its place depends on, so that it need not be there any more.
-func (s *server) pool(w *response, _ *http.Request, in *paging) error {
+func (s *server) pool(w *response, _ *http.Request, in *Paging) error {
 	snapshot, _ := s.chain.PoolSnapshot()
 	entries := snapshot.Best()
 	if in.Cursor != "" {
