@@ -149,7 +149,8 @@ func New(cfg Config) (http.Handler, error) {
 		if !strings.HasPrefix(r.URL.Path, "/") { // a request to a proxy
 			r.URL.Path = "/" + r.URL.Path
 		}
-		if clean := path.Clean(r.URL.Path); clean != strings.TrimSuffix(r.URL.Path, "/") && clean != r.URL.Path || clean == "/sync" {
+		given := r.URL.EscapedPath() // an account may have slashes in its name
+		if clean := path.Clean(given); clean != strings.TrimSuffix(given, "/") && clean != given || clean == "/sync" {
 			other.ServeHTTP(w, r) // the mux would redirect it, past all checks
 			return
 		}

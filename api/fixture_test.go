@@ -28,6 +28,7 @@ type testNode struct {
 	store   *store.Store
 	chain   *chain.Manager
 	syncer  *syncer.Syncer
+	miner   *miner.Miner
 	handler http.Handler
 	address string // paid for mined blocks
 }
@@ -88,7 +89,7 @@ func newNode(t testing.TB, cfg nodeConfig) *testNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &testNode{t: t, store: st, chain: manager, syncer: neighbours, handler: handler}
+	n := &testNode{t: t, store: st, chain: manager, syncer: neighbours, miner: c.Miner, handler: handler}
 	if cfg.recipient != "" {
 		n.address = cfg.rules.FormatAccount(cfg.recipient)
 	}

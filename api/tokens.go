@@ -55,11 +55,18 @@ func (t *tokens) levelOf(secret string) (found uint8) {
 	return found
 }
 
+// tokenName tells whether a token may have a name, which comes in paths too.
+func tokenName(name string) bool {
+	odd := func(r rune) bool { return r < ' ' || r == 0x7f || r == '/' }
+	return name != "" && len(name) <= maxTokenName && strings.TrimSpace(name) == name && !strings.ContainsFunc(name, odd) &&
+		name != "." && name != ".."
+}
+
 // create makes a token, durably, and returns it with its secret.
 func (t *tokens) create(n client.NewToken) (client.TokenData, error) {
 	name := n.Name
-	if name == "" || len(name) > maxTokenName || strings.TrimSpace(name) != name || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '/' }) {
-		return client.TokenData{}, invalid("name is %s; it should have 1 to %d bytes, no slash, no control characters, and no spaces at its ends", quote(name), maxTokenName)
+	if !tokenName(name) {
+		return client.TokenData{}, invalid("name is %s; it should have 1 to %d bytes, no slash, no control characters, no spaces at its ends, and not be . or ..", quote(name), maxTokenName)
 	}
 	if level(n.Scope) == 0 {
 		return client.TokenData{}, invalid("scope is %s; it should be read, submit or operate", quote(string(n.Scope)))

@@ -51,8 +51,6 @@ type docs struct {
 	mux   *http.ServeMux
 	api   huma.API
 	paths map[string]*methods
-	// bodies are those of calls, by operation id.
-	bodies map[string]*huma.RequestBody
 }
 
 // methods are what can be done with one path. They are not left to the mux, which
@@ -85,7 +83,7 @@ func newDocs(s *server, mux *http.ServeMux) *docs {
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "Where others can reach the node: its own token, or one that `cairn token` made"},
 	}
-	d := &docs{s: s, mux: mux, paths: make(map[string]*methods), bodies: make(map[string]*huma.RequestBody)}
+	d := &docs{s: s, mux: mux, paths: make(map[string]*methods)}
 	d.api = huma.NewAPI(cfg, d)
 	return d
 }
@@ -166,17 +164,15 @@ func (d *docs) takes(op huma.Operation, content map[string]reflect.Type) huma.Op
 	for media, t := range content {
 		body.Content[media] = &huma.MediaType{Schema: d.schema(t)}
 	}
-	d.bodies[op.OperationID] = body
+	op.RequestBody = body
 	return op
 }
 
-// call registers a call that writes its own answer. In holds its parameters.
+// call registers a call that writes its own answer. In holds its parameters. The
+// body that it takes is only documented: huma would read it before the call does.
 func call[In any](d *docs, op huma.Operation, serve func(w *response, r *http.Request, in *In) error) {
-	defer func() { // not before: huma would read the body by itself
-		if body := d.bodies[op.OperationID]; body != nil {
-			d.api.OpenAPI().Paths[op.Path].Post.RequestBody = body
-		}
-	}()
+	takes := op.RequestBody
+	op.RequestBody = nil
 	huma.Register(d.api, op, func(_ context.Context, in *In) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			r, rw := humago.Unwrap(ctx)
@@ -186,6 +182,9 @@ func call[In any](d *docs, op huma.Operation, serve func(w *response, r *http.Re
 			}
 		}}, nil
 	})
+	if takes != nil {
+		d.api.OpenAPI().Paths[op.Path].Post.RequestBody = takes
+	}
 }
 
 // endpoint registers a call that answers with the JSON of Out.
@@ -214,7 +213,8 @@ const (
 // none are the parameters of a call that has none.
 type none struct{}
 
-// Paging is the parameters of a list.
+// Paging are the parameters of a list. Like all that is embedded in parameters it is
+// exported: huma passes over what is not.
 type Paging struct {
 	Cursor string `query:"cursor" doc:"Where the page begins: next of the page before; absent: at the first item" maxLength:"200"`
 	Limit  int    `query:"limit" doc:"Most items" minimum:"1" maximum:"100" default:"20"`

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strconv"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"cairn/api/client"
 	"cairn/chain"
 	"cairn/consensus"
@@ -18,8 +20,10 @@ func (d *docs) registerBlocks() {
 	call(d, d.answers(get("/v1/blocks", "list-blocks", tagChain, "Blocks of the best chain"), http.StatusOK, mediaJSON, page), s.blocks)
 	call(d, d.answers(get("/v1/blocks/{block}", "get-block", tagChain, "A block, on whatever branch"),
 		http.StatusOK, mediaJSON, reflect.TypeFor[client.BlockData]()), s.block)
-	call(d, d.answers(get("/v1/blocks/{block}/raw", "get-block-bytes", tagChain, "The bytes of a block (docs/protocol.md, section 3)"),
+	const raw = "/v1/blocks/{block}/raw"
+	call(d, d.answers(get(raw, "get-block-bytes", tagChain, "The bytes of a block (docs/protocol.md, section 3)"),
 		http.StatusOK, mediaOctets, nil), s.blockBytes)
+	d.api.OpenAPI().Paths[raw].Get.Responses["304"] = &huma.Response{Description: "The client has them: If-None-Match is the ETag"}
 	call(d, d.answers(get("/v1/blocks/{block}/transfers", "list-block-transfers", tagChain, "The transfers of a block"),
 		http.StatusOK, mediaJSON, reflect.TypeFor[client.Page[client.TransferData]]()), s.blockTransfers)
 }
@@ -116,7 +120,7 @@ func (s *server) bufferBlocks(b *buffer, snapshot *chain.Snapshot, from, to uint
 	return nil
 }
 
-// BlockParam is a block in a path.
+// BlockParam names a block in a path.
 type BlockParam struct {
 	Block string `path:"block" doc:"Height in the best chain, or hash" example:"0"`
 }
@@ -124,7 +128,7 @@ type BlockParam struct {
 // find returns the state of the block that is named, and whether it is on the best
 // chain.
 func (p *BlockParam) find(snapshot *chain.Snapshot) (consensus.State, bool, error) {
-	if height, err := strconv.ParseUint(p.Block, 10, 32); err == nil {
+	if height, err := strconv.ParseUint(p.Block, 10, 32); err == nil && len(p.Block) <= 10 { // a hash may have no other digits
 		return snapshot.BlockAt(nil, uint32(height))
 	}
 	hash, err := types.ParseHash(p.Block)

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // docFiles are the page that shows the OpenAPI document, and what it needs: Swagger
@@ -18,6 +20,7 @@ var docFiles embed.FS
 
 // pages puts the OpenAPI document and the page that shows it on the mux.
 func (d *docs) pages() error {
+	d.widen()
 	document, err := json.Marshal(d.api.OpenAPI())
 	if err != nil {
 		return fmt.Errorf("the OpenAPI document: %w", err)
@@ -40,6 +43,53 @@ func (d *docs) pages() error {
 		})
 	}
 	return nil
+}
+
+// widen corrects what huma says of unsigned numbers of 32 bits: an int32 would not
+// hold half of them.
+func (d *docs) widen() {
+	document := d.api.OpenAPI()
+	for _, schema := range document.Components.Schemas.Map() {
+		widen(schema)
+	}
+	for _, path := range document.Paths {
+		for _, op := range []*huma.Operation{path.Get, path.Post, path.Delete} {
+			if op != nil {
+				widenCall(op)
+			}
+		}
+	}
+}
+
+func widenCall(op *huma.Operation) {
+	for _, p := range op.Parameters {
+		widen(p.Schema)
+	}
+	if op.RequestBody != nil {
+		widenAll(op.RequestBody.Content)
+	}
+	for _, response := range op.Responses {
+		widenAll(response.Content)
+	}
+}
+
+func widenAll(content map[string]*huma.MediaType) {
+	for _, media := range content {
+		widen(media.Schema)
+	}
+}
+
+func widen(s *huma.Schema) {
+	if s == nil {
+		return
+	}
+	if s.Format == "int32" && s.Minimum != nil {
+		s.Format = "int64"
+	}
+	widen(s.Items)
+	for _, property := range s.Properties {
+		widen(property)
+	}
 }
 
 func (d *docs) page(path string, serve handler) {

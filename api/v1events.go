@@ -175,7 +175,8 @@ func (f *follower) blocks() (more bool, err error) {
 // behind, and then what changed since.
 func (f *follower) poolEvents(ctx context.Context) (more bool, err error) {
 	var ok bool
-	if f.changes, f.next, ok = f.s.chain.PoolChanges(f.changes[:0], f.next, eventRun); !ok || !f.poolRead {
+	from := f.next
+	if f.changes, f.next, ok = f.s.chain.PoolChanges(f.changes[:0], from, eventRun); !ok || !f.poolRead {
 		return true, f.wholePool(ctx)
 	}
 	f.buffer = f.buffer[:0]
@@ -183,8 +184,8 @@ func (f *follower) poolEvents(ctx context.Context) (more bool, err error) {
 		f.buffer = f.s.appendChange(f.buffer, &f.changes[i])
 	}
 	clear(f.changes)
-	if len(f.buffer) == 0 {
-		return false, nil
+	if len(f.buffer) == 0 { // all that a run had may have been mined
+		return f.next != from, nil
 	}
 	return true, f.send(f.buffer)
 }

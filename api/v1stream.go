@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -32,9 +33,9 @@ func (s *server) submitMany(w *response, r *http.Request, _ *none) error {
 	}
 	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media {
 	case mediaNDJSON:
-		source.next = source.line
+		source.next, source.arrived = source.line, source.lineArrived
 	case mediaOctets:
-		source.next = source.bytes
+		source.next, source.arrived = source.bytes, source.bytesArrived
 	default:
 		return refuse(client.ErrContentType, "the content type is %s; send lines of JSON with the header `Content-Type: %s`, or bytes as %s",
 			quote(r.Header.Get("Content-Type")), mediaNDJSON, mediaOctets)
@@ -68,11 +69,12 @@ func (s *server) submitMany(w *response, r *http.Request, _ *none) error {
 
 // transfers are the transfers of a stream.
 type transfers struct {
-	s    *server
-	w    *response
-	r    *bufio.Reader
-	next func() (types.Transfer, error)
-	most int // that are taken together
+	s       *server
+	w       *response
+	r       *bufio.Reader
+	next    func() (types.Transfer, error)
+	arrived func() bool // next need not wait
+	most    int         // that are taken together
 }
 
 // received is a transfer of a stream, or what is wrong with it.
@@ -84,7 +86,7 @@ type received struct {
 // take waits for a transfer and returns it with those that have arrived by then.
 // An error that is not about one transfer ends the stream: io.EOF in good order.
 func (t *transfers) take() (batch []received, end error) {
-	for len(batch) < t.most && (len(batch) == 0 || t.r.Buffered() > 0) {
+	for len(batch) < t.most && (len(batch) == 0 || t.arrived()) {
 		_ = t.w.control.SetReadDeadline(time.Now().Add(t.w.stall))
 		transfer, err := t.next()
 		var broken *brokenStream
@@ -128,6 +130,18 @@ func (t *transfers) line() (types.Transfer, error) {
 	}
 }
 
+// lineArrived tells whether a whole line with a transfer is there.
+func (t *transfers) lineArrived() bool {
+	for {
+		there, _ := t.r.Peek(t.r.Buffered()) // which is there
+		end := bytes.IndexByte(there, '\n')
+		if end < 0 || !blank(there[:end]) {
+			return end >= 0
+		}
+		_, _ = t.r.Discard(end + 1)
+	}
+}
+
 func blank(line []byte) bool {
 	for _, c := range line {
 		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
@@ -154,6 +168,12 @@ func (t *transfers) bytes() (types.Transfer, error) {
 		return types.Transfer{}, &brokenStream{bodyError(err)}
 	}
 	return types.DecodeTransfer(encoding)
+}
+
+// bytesArrived tells whether a whole encoding is there.
+func (t *transfers) bytesArrived() bool {
+	there, _ := t.r.Peek(t.r.Buffered())
+	return len(there) >= 2 && len(there)-2 >= int(binary.LittleEndian.Uint16(there))
 }
 
 // answerBatch submits transfers and writes a line for each.

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strconv"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"cairn/api/client"
 	"cairn/chain"
 	"cairn/consensus"
@@ -37,18 +39,35 @@ func (d *docs) registerTransactions() {
 	stream.Description = "One transfer a line (NDJSON), or each as its length in two bytes, little-endian, and its encoding. " +
 		"There is one line of answer for each, in order, as soon as it is durable."
 	many := map[string]reflect.Type{mediaNDJSON: reflect.TypeFor[client.Submission](), mediaOctets: nil}
-	call(d, d.takes(d.answers(stream, http.StatusOK, mediaNDJSON, reflect.TypeFor[client.StreamAnswer]()), many), s.submitMany)
+	stream = d.answers(stream, http.StatusOK, mediaNDJSON, reflect.TypeFor[client.StreamAnswer]())
+	line := stream.Responses["200"].Content[mediaNDJSON].Schema
+	line.OneOf = []*huma.Schema{{Required: line.Required}, {Required: []string{"problem"}}}
+	line.Required = nil
+	call(d, d.takes(stream, many), s.submitMany)
+}
+
+// TransactionParam is the id of a transfer in a path.
+type TransactionParam struct {
+	ID string `path:"id" doc:"Hash of the transfer's encoding"`
+}
+
+func (p *TransactionParam) parse() (types.Hash, error) {
+	id, err := types.ParseHash(p.ID)
+	if err != nil {
+		err = invalid("id is %s; it should be 64 hex digits", quote(p.ID))
+	}
+	return id, err
 }
 
 type transactionParams struct {
-	ID     string `path:"id" doc:"Hash of the transfer's encoding"`
+	TransactionParam
 	Expiry uint32 `query:"expiry" doc:"The transfer's expiry, where it is known: lets the node tell that one it does not know has expired"`
 }
 
 func (s *server) transaction(_ context.Context, in *transactionParams) (client.TransactionData, error) {
-	id, err := types.ParseHash(in.ID)
+	id, err := in.parse()
 	if err != nil {
-		return client.TransactionData{}, invalid("id is %s; it should be 64 hex digits", quote(in.ID))
+		return client.TransactionData{}, err
 	}
 	f, err := s.chain.Find(id)
 	if err != nil {
@@ -93,10 +112,10 @@ func (s *server) waiting(e *mempool.Entry) (*client.Waiting, error) {
 	return w, nil
 }
 
-func (s *server) transactionBytes(w *response, _ *http.Request, in *transactionParams) error {
-	id, err := types.ParseHash(in.ID)
+func (s *server) transactionBytes(w *response, _ *http.Request, in *TransactionParam) error {
+	id, err := in.parse()
 	if err != nil {
-		return invalid("id is %s; it should be 64 hex digits", quote(in.ID))
+		return err
 	}
 	f, err := s.chain.Find(id)
 	if err != nil {

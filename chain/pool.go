@@ -44,7 +44,7 @@ func (m *Manager) publish(w *work) {
 	m.mu.Lock()
 	m.tip = w.ledger.tip
 	m.thaw()
-	m.noteOthers(w.mined)
+	m.noteMined(w.mined)
 	m.pool.RemoveAll(idsOf(w.mined))
 	arrivals := m.arrivals
 	m.arrivals = []mempool.Entry{}
@@ -94,6 +94,7 @@ func (m *Manager) dropMined(arrivals []mempool.Entry, height uint32) {
 	defer m.mu.Unlock()
 	for _, e := range mined {
 		if _, pooled := m.pool.Remove(e.ID); pooled {
+			m.changes.mined(e.ID)
 			m.discard(e)
 		}
 	}

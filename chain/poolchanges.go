@@ -51,7 +51,7 @@ const keptChanges = 1 << 14
 type poolChanges struct {
 	next  uint64 // number of the next change
 	ring  []PoolChange
-	index map[types.Hash]uint64 // number of the last change of each that was dropped
+	index map[types.Hash]uint64 // number of the last change of each
 }
 
 func (c *poolChanges) add(change PoolChange) {
@@ -67,12 +67,17 @@ func (c *poolChanges) add(change PoolChange) {
 		}
 		*old = change
 	}
-	if change.Dropped != nil {
-		c.index[change.Entry.ID] = c.next
-	} else {
-		delete(c.index, change.Entry.ID)
-	}
+	c.index[change.Entry.ID] = c.next
 	c.next++
+}
+
+// mined takes back that a transfer became pending, from those who have not heard of
+// it yet: they hear of the block first, and would keep it for ever.
+func (c *poolChanges) mined(id types.Hash) {
+	if at, ok := c.index[id]; ok && c.ring[at%keptChanges].Dropped == nil {
+		c.ring[at%keptChanges].Entry.Transfer = nil
+		delete(c.index, id)
+	}
 }
 
 // note remembers a change. The state lock is held.
@@ -89,12 +94,13 @@ func (m *Manager) drop(why error, entries ...mempool.Entry) {
 	}
 }
 
-// noteOthers remembers those that lost their place to another transfer. The state
-// lock is held.
-func (m *Manager) noteOthers(mined []minedEntry) {
+// noteMined remembers those that lost their place to another transfer, and takes back
+// what was said of those that did not. The state lock is held.
+func (m *Manager) noteMined(mined []minedEntry) {
 	for i := range mined {
 		e := &mined[i]
 		if e.ID == e.by {
+			m.changes.mined(e.ID)
 			continue
 		}
 		if _, pooled := m.pool.Get(e.ID); pooled {
@@ -121,7 +127,8 @@ func (m *Manager) PoolSnapshot() (mempool.Snapshot, uint64) {
 
 // PoolChanges appends to dst the changes of the pool from the one with this number
 // on, and returns the number after the last; at most limit. It is false when some
-// of them are no longer remembered.
+// of them are no longer remembered. A transfer that was mined meanwhile is left out:
+// whoever asks after UpdatesSince is told of no transfer that those blocks hold.
 func (m *Manager) PoolChanges(dst []PoolChange, from uint64, limit int) (changes []PoolChange, next uint64, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,7 +137,9 @@ func (m *Manager) PoolChanges(dst []PoolChange, from uint64, limit int) (changes
 		return dst, c.next, false
 	}
 	for ; from < c.next && limit > 0; from, limit = from+1, limit-1 {
-		dst = append(dst, c.ring[from%keptChanges])
+		if change := &c.ring[from%keptChanges]; change.Entry.Transfer != nil {
+			dst = append(dst, *change)
+		}
 	}
 	return dst, from, true
 }
@@ -141,7 +150,7 @@ func (m *Manager) Dropped(id types.Hash) (PoolChange, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at, ok := m.changes.index[id]
-	if !ok {
+	if !ok || m.changes.ring[at%keptChanges].Dropped == nil {
 		return PoolChange{}, false
 	}
 	return m.changes.ring[at%keptChanges], true

@@ -89,6 +89,9 @@ func (m *Manager) storeBranch(run []*candidate, p *pipeline) (last consensus.Sta
 	if commitErr := batch.Commit(); commitErr != nil {
 		return consensus.State{}, commitErr
 	}
+	m.mu.Lock()
+	m.thaw() // the view that readers share does not have the branch
+	m.mu.Unlock()
 	return last, err
 }
 

@@ -88,6 +88,22 @@ func TestLocator(t *testing.T) {
 	}
 }
 
+// Readers know a block beside the best chain at once, although the tip stays.
+func TestBranchIsKnown(t *testing.T) {
+	f := newFixture(t, nil)
+	f.Add("a1", chaintest.Genesis, chaintest.Spec{})
+	f.Add("b1", chaintest.Genesis, chaintest.Spec{})
+	f.mustAdd("a1")
+	if u, err := f.UpdatesSince(f.rules.ChainID(), 10); err != nil || len(u.Applied) != 1 {
+		t.Fatalf("%+v %v", u, err)
+	}
+	f.mustAdd("b1")
+	u, err := f.UpdatesSince(f.Hash("b1"), 10)
+	if err != nil || !slices.Equal(u.Reverted, []consensus.State{f.State("b1")}) || !slices.Equal(u.Applied, []consensus.State{f.State("a1")}) {
+		t.Errorf("%+v %v", u, err)
+	}
+}
+
 // A snapshot shows one moment, whatever comes after it.
 func TestSnapshotStandsStill(t *testing.T) {
 	f := newFixture(t, nil)
