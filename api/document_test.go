@@ -2,13 +2,16 @@ package api
 
 import (
 	"bufio"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"mime"
 	"net/http"
 	"net/url"
+	pathpkg "path"
 	"slices"
 	"strings"
 	"testing"
@@ -293,5 +296,48 @@ func TestDocumentOfEveryCall(t *testing.T) {
 		if got := strings.Join(want, ", "); got != allowed {
 			t.Errorf("%s: the document has %s, the node allows %s", path, got, allowed)
 		}
+	}
+}
+
+// The page that shows the document is whole: it loads nothing from elsewhere, and
+// what it loads is there, compressed or not.
+func TestDocumentPage(t *testing.T) {
+	n := newNode(t, nodeConfig{})
+	page := n.get("/docs")
+	if page.status != 200 || page.header.Get("Content-Type") != "text/html; charset=utf-8" || strings.Contains(page.body, "://") {
+		t.Errorf("%d %v %s", page.status, page.header, page.body)
+	}
+	for _, path := range []string{"/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"} {
+		if path != "/docs" && !strings.Contains(page.body, pathpkg.Base(path)) {
+			t.Errorf("the page does not load %s", path)
+		}
+		whole := n.get(path)
+		if whole.status != 200 || whole.header.Get("Content-Encoding") != "" || len(whole.body) == 0 ||
+			!strings.HasPrefix(whole.header.Get("Content-Security-Policy"), "default-src 'self'") {
+			t.Errorf("%s: %d %v", path, whole.status, whole.header)
+		}
+		zipped := n.get(path, "Accept-Encoding", "gzip, br")
+		body := zipped.body
+		if zipped.header.Get("Content-Encoding") == "gzip" {
+			r, err := gzip.NewReader(strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = string(b)
+		}
+		if body != whole.body {
+			t.Errorf("%s: compressed it is another", path)
+		}
+		if a := n.do(http.MethodHead, path, ""); a.status != 200 {
+			t.Errorf("%s: %d", a.what, a.status)
+		}
+		n.post(path, "").refused(405)
+	}
+	if start := n.get("/docs/start.js").body; !strings.Contains(start, "openapi.json") {
+		t.Errorf("the page shows %s", start)
 	}
 }

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"cairn/api/client"
 	"cairn/mempool"
@@ -296,4 +298,68 @@ func TestStreamCutOff(t *testing.T) {
 	if l.chain.Pool().Transfers != 1 {
 		t.Errorf("%d transfers wait", l.chain.Pool().Transfers)
 	}
+}
+
+// A stream that says nothing for too long ends, with all that was answered.
+func TestStreamIdle(t *testing.T) {
+	l := newLive(t, liveRules(t, nil), mempool.Limits{})
+	s := &server{chain: l.chain, rules: l.Rules, syncer: l.syncer, guard: guard{loopback: true}, log: quiet, stall: 100 * time.Millisecond}
+	s.metrics = newMetrics(s)
+	h := httptest.NewServer(s.wrap("test", func(w *response, r *http.Request) error { return s.submitMany(w, r, nil) }))
+	defer h.Close()
+	l.hostPort = h.Listener.Addr().String()
+	c := l.converse(t, mediaNDJSON)
+	for salt := range uint64(4) { // together longer than it may be silent
+		time.Sleep(s.stall / 3)
+		one := l.transfer(1, 2, 1, 1, salt)
+		c.say([]byte(l.submission(one) + "\n"))
+		c.taken(&one)
+	}
+	c.refused(client.ErrSyntax)
+	if a := c.hear(); a != nil {
+		t.Errorf("%+v after the end", a)
+	}
+}
+
+// Whatever comes as a transfer or as a stream of them, it is a success or a refusal,
+// and a stream has a line of answer for each transfer that it took.
+func FuzzTransfers(f *testing.F) {
+	n := newNode(f, nodeConfig{pool: smallPool})
+	transfer := n.transfer(1, 2, 3, 4, 5)
+	for _, seed := range [][]byte{
+		[]byte(n.submission(transfer)), []byte(n.submission(transfer) + "\n\n{}\n5"), transfer.Append(nil), appendFramed([]byte("\x02\x00ab"), &transfer),
+		[]byte(`{"sender":"a","recipient":"b","amount":1e3,"memo_hex":"ff","salt":"1"}`), []byte("\xff\xff"), []byte("\n\n\r\n"),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		node := *n
+		node.t = t
+		for _, media := range []string{mediaJSON, mediaOctets} {
+			for _, path := range []string{"/v1/transactions/check", "/v1/transactions"} {
+				a := node.post(path, string(body), "Content-Type", media)
+				if a.status > 299 {
+					a.refused(a.status)
+				}
+				if a.status == 500 {
+					t.Errorf("%q: %s", body, a.body)
+				}
+			}
+		}
+		for _, media := range []string{mediaNDJSON, mediaOctets} {
+			before := node.chain.Pool().Transfers
+			taken := 0
+			for _, rule := range rulesOf(t, node.post("/v1/transactions/stream", string(body), "Content-Type", media)) {
+				switch rule {
+				case "":
+					taken++
+				case client.ErrInternal:
+					t.Errorf("%q: a fault", body)
+				}
+			}
+			if grown := node.chain.Pool().Transfers - before; grown > taken {
+				t.Errorf("%q: %d transfers were accepted, %d came", body, taken, grown)
+			}
+		}
+	})
 }
