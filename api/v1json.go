@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"cairn/api/client"
@@ -36,7 +37,7 @@ func (w *writer) appendAccount(b []byte, a types.Account) []byte {
 	name, ok := w.names[a]
 	if !ok {
 		name = w.rules.FormatAccount(a)
-		w.names[a] = name
+		w.names[types.Account(strings.Clone(string(a)))] = name // its memory may be that of a block that the next one takes
 	}
 	return append(append(append(b, '"'), name...), '"')
 }
