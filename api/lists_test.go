@@ -118,7 +118,7 @@ func (n *testNode) entriesOf(a types.Account) (all []client.AccountEntry) {
 		place := client.Place{Hash: block.Header.Hash(), Height: block.Reward.Height, Time: block.Header.Time}
 		confirmations := snapshot.Tip.Height - place.Height + 1
 		for i := range block.Transfers {
-			t := &block.Transfers[i]
+			t := clone(&block.Transfers[i])
 			place.Position = uint32(i)
 			change := int64(0)
 			if t.Sender == a {
@@ -138,6 +138,13 @@ func (n *testNode) entriesOf(a types.Account) (all []client.AccountEntry) {
 	}
 	slices.Reverse(all)
 	return all
+}
+
+// clone returns a transfer with memory of its own.
+func clone(t *types.Transfer) *types.Transfer {
+	c := *t
+	c.Sender, c.Recipient, c.Memo = types.Account(strings.Clone(string(t.Sender))), types.Account(strings.Clone(string(t.Recipient))), strings.Clone(t.Memo)
+	return &c
 }
 
 // Persons pay each other and themselves, and are paid for blocks; on a branch that

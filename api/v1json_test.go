@@ -178,6 +178,27 @@ func checkEventJSON(t *rapid.T, r *consensus.Rules, transfer types.Transfer) {
 	}
 }
 
+// What is remembered of accounts does not change with the memory that they were read
+// from, which the next block is read into.
+func TestNamesAreKept(t *testing.T) {
+	n := keyed(t, nodeConfig{})
+	block := chaintest.New(n.chain.Rules()).Add("a", chaintest.Genesis, chaintest.Spec{
+		Miner: n.person(3), Transfers: []types.Transfer{n.transfer(1, 2, 1, 0, 1)},
+	})
+	encoding, borrowed := block.Encode(), new(types.Block)
+	if err := borrowed.Borrow(encoding); err != nil {
+		t.Fatal(err)
+	}
+	w := &writer{n.chain.Rules(), make(map[types.Account]string)}
+	w.appendBlock(nil, &consensus.State{}, borrowed, true, 0)
+	clear(encoding)
+	for i := range byte(3) {
+		if got, want := w.names[n.person(i+1)], n.text(i+1); got != want {
+			t.Errorf("person %d is remembered as %q, not as %q", i+1, got, want)
+		}
+	}
+}
+
 // Pages of blocks and transfers, and what mining answers, are those values with what
 // belongs around them.
 func TestAppendedPages(t *testing.T) {
