@@ -83,6 +83,7 @@ type Manager struct {
 
 	intake     intake
 	blockRates blockRates
+	states     states
 
 	cores chan struct{} // a token for each core that checks blocks
 	runs  atomic.Uint64 // counts the runs of blocks that came to be added

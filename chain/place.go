@@ -162,6 +162,11 @@ func (s *Snapshot) BlockAt(hash *types.Hash, height uint32) (state consensus.Sta
 		}
 		hash = &h
 	}
+	if state, ok := s.m.states.get(*hash); ok {
+		if best, err := s.onBest(&state); best || err != nil {
+			return state, best, err
+		}
+	}
 	state, status, err := s.State(*hash)
 	if err == nil && status&store.HaveBody == 0 {
 		err = store.ErrNotFound
@@ -169,11 +174,19 @@ func (s *Snapshot) BlockAt(hash *types.Hash, height uint32) (state consensus.Sta
 	if err != nil {
 		return state, false, noBlock(err)
 	}
+	if best, err = s.onBest(&state); best {
+		s.m.states.put(state)
+	}
+	return state, best, err
+}
+
+// onBest tells whether a block is on the best chain.
+func (s *Snapshot) onBest(state *consensus.State) (bool, error) {
 	at, err := s.BestHash(state.Height)
 	if errors.Is(err, store.ErrNotFound) {
 		err = nil
 	}
-	return state, at == state.Hash, err
+	return at == state.Hash, err
 }
 
 func noBlock(err error) error {
