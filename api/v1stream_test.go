@@ -276,9 +276,9 @@ func TestStreamRefused(t *testing.T) {
 // Whoever sends a huge line learns why the stream ends, although it still sends.
 func TestStreamOfHugeLine(t *testing.T) {
 	l := newLive(t, liveRules(t, nil), mempool.Limits{})
-	for range 5 {
+	for range 3 {
 		c := l.converse(t, mediaNDJSON)
-		go func() { _, _ = c.send.Write(bytes.Repeat([]byte("x"), 2<<20)) }()
+		go func() { _, _ = c.send.Write(bytes.Repeat([]byte("x"), 1<<20)) }()
 		c.refused(client.ErrBodyTooLarge)
 	}
 }
