@@ -316,6 +316,7 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 
 // A reader that takes nothing is cut off, and resumes where it was.
 func TestSlowReader(t *testing.T) {
+	t.Parallel()
 	l := newLive(t, liveRules(t, nil), mempool.Limits{})
 	const count = 1500
 	blocks := l.Chain("a", chaintest.Genesis, count, chaintest.Spec{})
