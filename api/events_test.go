@@ -316,8 +316,9 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 
 // A reader that takes nothing is cut off, and resumes where it was.
 func TestSlowReader(t *testing.T) {
+	t.Parallel()
 	l := newLive(t, liveRules(t, nil), mempool.Limits{})
-	const count = 3000
+	const count = 1500
 	blocks := l.Chain("a", chaintest.Genesis, count, chaintest.Spec{})
 	if err := l.chain.AddBlocks(t.Context(), blocks); err != nil {
 		t.Fatal(err)

@@ -275,10 +275,11 @@ func TestStreamRefused(t *testing.T) {
 
 // Whoever sends a huge line learns why the stream ends, although it still sends.
 func TestStreamOfHugeLine(t *testing.T) {
+	t.Parallel()
 	l := newLive(t, liveRules(t, nil), mempool.Limits{})
-	for range 5 {
+	for range 3 {
 		c := l.converse(t, mediaNDJSON)
-		go func() { _, _ = c.send.Write(bytes.Repeat([]byte("x"), 2<<20)) }()
+		go func() { _, _ = c.send.Write(bytes.Repeat([]byte("x"), 1<<20)) }()
 		c.refused(client.ErrBodyTooLarge)
 	}
 }
@@ -302,6 +303,7 @@ func TestStreamCutOff(t *testing.T) {
 
 // A stream that says nothing for too long ends, with all that was answered.
 func TestStreamIdle(t *testing.T) {
+	t.Parallel()
 	l := newLive(t, liveRules(t, nil), mempool.Limits{})
 	s := &server{chain: l.chain, rules: l.Rules, syncer: l.syncer, guard: guard{loopback: true}, log: quiet, stall: 100 * time.Millisecond}
 	s.metrics = newMetrics(s)
