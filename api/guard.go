@@ -91,7 +91,7 @@ func (g *guard) share(w http.ResponseWriter, r *http.Request) (answered bool) {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, Last-Event-ID")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true
@@ -138,8 +138,9 @@ type who struct {
 	token    bool  // it has a token
 }
 
-// know finds out who makes a request. A token that is none of the node's is refused
-// even where none is needed: whoever sends one believes that it counts.
+// know finds out who makes a request. Off this machine a token that is none of the
+// node's is refused even where none is needed: whoever sends one believes that it
+// counts.
 func (g *guard) know(r *http.Request) (who, error) {
 	local := g.open || g.loopback && loopbackName(hostName(r.Host)) && !forwarded(r)
 	given := r.Header.Get("Authorization")
