@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +248,8 @@ func TestCORS(t *testing.T) {
 		{"POST", "/v1/mine", ""}, {"POST", "/create-transaction", body}, {"GET", "/sync-chain", ""},
 		{"POST", "/v1/tokens", `{"name":"n","scope":"read"}`}, {"DELETE", "/v1/tokens/n", ""},
 	}
+	operating := []string{"/mine", "/v1/mine", "/sync-chain", "/v1/tokens", "/v1/tokens/n"}
+	secret := n.token("shop", client.ScopeOperate)
 	for _, c := range calls {
 		p := n.do("OPTIONS", c.target, "", "Origin", shop, "Access-Control-Request-Method", c.method, "Access-Control-Request-Headers", "content-type")
 		if p.status != 204 || p.body != "" || p.header.Get("Access-Control-Allow-Origin") != shop || !strings.Contains(p.header.Get("Access-Control-Allow-Methods"), c.method) {
@@ -258,6 +261,10 @@ func TestCORS(t *testing.T) {
 			}
 		}
 		a := n.do(c.method, c.target, c.body, "Origin", shop, "Sec-Fetch-Site", "cross-site")
+		if slices.Contains(operating, c.target) { // the page is a stranger, on whatever machine its browser is
+			a.refused(401)
+			a = n.do(c.method, c.target, c.body, "Origin", shop, "Sec-Fetch-Site", "cross-site", "Authorization", secret)
+		}
 		if a.status > 299 || a.header.Get("Access-Control-Allow-Origin") != shop || a.header.Get("Vary") != "Origin" ||
 			a.header.Get("Cross-Origin-Resource-Policy") != "cross-origin" {
 			t.Errorf("%s: %d %s %v", a.what, a.status, a.body, a.header)
@@ -426,5 +433,62 @@ func TestEventsCORS(t *testing.T) {
 	a := n.doContext(ctx, "GET", "/v1/events", "", "Origin", shop)
 	if a.status != 200 || a.header.Get("Access-Control-Allow-Origin") != shop || a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v", a.status, a.header)
+	}
+}
+
+// Where the node signs, a token that spends is made only for whoever has one, on
+// loopback too.
+func TestTokensOfASigner(t *testing.T) {
+	n := keyed(t, nodeConfig{api: func(c *Config) { c.Loopback, c.Token, c.Signer = true, "secret", walletOf() }})
+	const operates, reads = `{"name":"a","scope":"operate"}`, `{"name":"b","scope":"read"}`
+	n.post("/v1/tokens", operates).refused(401, "signs from a wallet")
+	for _, a := range []answer{n.post("/v1/tokens", reads), n.post("/v1/tokens", operates, "Authorization", bySecret)} {
+		if a.status != 201 {
+			t.Errorf("%s: %d %s", a.what, a.status, a.body)
+		}
+	}
+}
+
+// A header that says that a proxy passed a request on counts in whatever line, and
+// empty.
+func TestForwardedLines(t *testing.T) {
+	n := newNode(t, nodeConfig{api: func(c *Config) { c.Loopback, c.Token = true, "secret" }})
+	for _, lines := range [][]string{{""}, {"", "1.2.3.4"}, {"127.0.0.1", "1.2.3.4"}} {
+		r := httptest.NewRequest(http.MethodPost, "/v1/mine", nil)
+		r.Host = "localhost"
+		r.Header["X-Forwarded-For"] = lines
+		n.serve(r).refused(401)
+		r.RemoteAddr = "127.0.0.1:9"
+		want := lines[len(lines)-1]
+		if want == "" {
+			want = "127.0.0.1"
+		}
+		if got := clientOf(r).Addr().String(); got != want {
+			t.Errorf("%q: the client is %s, want %s", lines, got, want)
+		}
+	}
+}
+
+// A key holds for ever, though a salt may be used again after a lifetime.
+func TestIdempotencyKeyAfterALifetime(t *testing.T) {
+	rules := keyedRules(t, func(r *consensus.Rules) { r.TxLifetime = 3 })
+	n := newNode(t, nodeConfig{rules: rules, recipient: accountOfKey(keyOf(1)), api: func(c *Config) { c.Loopback, c.Token, c.Signer = true, "secret", walletOf() }})
+	order := func(extra string) answer {
+		body := fmt.Sprintf(`{"sender":%q,"recipient":%q,"amount":1%s}`, n.text(1), n.text(2), extra)
+		return n.post("/create-transaction", body, "Idempotency-Key", "k", "Authorization", bySecret)
+	}
+	first := order(`,"expiry":2`)
+	for range 8 {
+		if a := n.post("/v1/mine", ""); a.status != 200 {
+			t.Fatal(a.status, a.body)
+		}
+	}
+	for _, extra := range []string{``, `,"expiry":10`, `,"fee":0.5`} {
+		if a := order(extra); a.status != 201 || a.body != first.body {
+			t.Errorf("with %q: %d %s, the first time %s", extra, a.status, a.body, first.body)
+		}
+	}
+	if waits := n.chain.Pool().Transfers; waits != 0 {
+		t.Errorf("%d transfers wait", waits)
 	}
 }

@@ -104,7 +104,6 @@ func New(cfg Config) (http.Handler, error) {
 		store:   cfg.Store,
 		tokens:  tokens,
 		signer:  cfg.Signer,
-		readers: newReaders(),
 		chain:   cfg.Chain,
 		rules:   cfg.Chain.Rules(),
 		miner:   cfg.Miner,

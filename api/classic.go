@@ -65,6 +65,12 @@ func (s *server) finish(sub *submission, by who, keys []string) error {
 			return refuse(client.ErrKeyReused, "the Idempotency-Key came with a transfer of %s %s to %s before; another transfer needs another key",
 				s.rules.FormatAmount(earlier.Amount), s.rules.Symbol, s.rules.FormatAccount(earlier.Recipient))
 		}
+		if earlier != nil { // whatever its expiry and fee: a salt may be used again after a lifetime, a key never
+			if f, err := s.chain.Find(earlier.ID()); err != nil || f.Mined != nil || f.Pending != nil {
+				sub.transfer = *earlier
+				return err
+			}
+		}
 	}
 	if unsigned {
 		return s.signer.Sign(s.rules, &sub.transfer)

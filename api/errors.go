@@ -135,6 +135,8 @@ func problemOf(err error) *client.Problem {
 
 	case is(chain.ErrNoBlock):
 		return refuse(client.ErrNotFound, "%v", err)
+	case is(chain.ErrTooLong):
+		return refuse(client.ErrTooLong, "%v; ask with headers=few", err)
 	case is(chain.ErrTooFresh):
 		return refuse(client.ErrTooFresh, "%v; ask again after the next block", err)
 	case is(errNoSuchURL):

@@ -287,7 +287,7 @@ func TestEventsAreDurable(t *testing.T) {
 // test. Its ends come out of the channel.
 func (l *live) eventServer(change func(*server), o eventsParams) (*httptest.Server, <-chan error) {
 	ended := make(chan error, 10)
-	s := &server{chain: l.chain, rules: l.Rules, syncer: l.syncer, guard: guard{loopback: true}, log: quiet, stall: stallTime, readers: newReaders()}
+	s := &server{chain: l.chain, rules: l.Rules, syncer: l.syncer, guard: guard{loopback: true}, log: quiet, stall: stallTime}
 	change(s)
 	s.metrics = newMetrics(s)
 	h := httptest.NewUnstartedServer(s.wrap("events", func(w *response, r *http.Request) error {
@@ -353,6 +353,9 @@ func TestSlowReader(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
+	if lines.Scan(); lines.Text() != "id: "+last {
+		t.Errorf("the stream begins with %q", lines.Text())
+	}
 	for len(got) < count && lines.Scan() {
 		if id, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
 			if got[id] {
@@ -376,10 +379,14 @@ func readIDs(t *testing.T, conn net.Conn, got map[string]bool) (last string) {
 	}
 	all, _ := io.ReadAll(resp.Body) // it was cut
 	whole := string(all[:strings.LastIndex(string(all), "\n\n")+2])
-	for line := range strings.Lines(whole) {
-		if id, ok := strings.CutPrefix(line, "id: "); ok {
-			last = strings.TrimSpace(id)
-			got[last] = true
+	for event := range strings.SplitSeq(whole, "\n\n") {
+		line, rest, _ := strings.Cut(event, "\n")
+		id, ok := strings.CutPrefix(line, "id: ")
+		if !ok {
+			continue
+		}
+		if last = id; rest != "" { // the first has no event: it says where the stream begins
+			got[id] = true
 		}
 	}
 	return last
@@ -400,7 +407,7 @@ func TestHeartbeat(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if got, want := w.Body.String(), ": a stream of events\n\n"+strings.Repeat(":\n\n", 3); got != want {
+		if got, want := w.Body.String(), "id: "+n.chain.Tip().Hash.String()+"\n\n"+strings.Repeat(":\n\n", 3); got != want {
 			t.Errorf("%q came, want %q", got, want)
 		}
 	})
@@ -437,7 +444,7 @@ func TestEventsAnswers(t *testing.T) {
 // The node says so when it serves as many streams as it can.
 func TestTooManyReaders(t *testing.T) {
 	l := newLive(t, liveRules(t, nil), mempool.Limits{})
-	h, _ := l.eventServer(func(s *server) { s.readers = readers{make(chan struct{}, 1)} }, eventsParams{})
+	h, _ := l.eventServer(func(s *server) { s.readers.most = 1 }, eventsParams{})
 	first, err := http.Get(h.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -142,7 +142,7 @@ type who struct {
 // node's is refused even where none is needed: whoever sends one believes that it
 // counts.
 func (g *guard) know(r *http.Request) (who, error) {
-	local := g.open || g.loopback && loopbackName(hostName(r.Host)) && !forwarded(r)
+	local := (g.open || g.loopback && loopbackName(hostName(r.Host)) && !forwarded(r)) && !g.allowedOrigin(r)
 	given := r.Header.Get("Authorization")
 	if given == "" {
 		if local {
@@ -197,7 +197,7 @@ const bearer = `Bearer realm="cairn"`
 // forwarded says that a proxy passed the request on, so that it may come from
 // anywhere although the connection is from this machine.
 func forwarded(r *http.Request) bool {
-	return r.Header.Get("Forwarded") != "" || r.Header.Get("X-Forwarded-For") != ""
+	return len(r.Header["Forwarded"]) > 0 || len(r.Header["X-Forwarded-For"]) > 0 // be it empty
 }
 
 // sameSecret compares in a time that tells nothing about either, their lengths

@@ -61,7 +61,7 @@ func (l *limiter) of(client netip.Prefix) *rate.Limiter {
 // proxy itself saw, the last one that it names.
 func clientOf(r *http.Request) netip.Prefix {
 	addr := addressOf(r.RemoteAddr)
-	if forwarded := r.Header.Get("X-Forwarded-For"); forwarded != "" && addr.IsLoopback() {
+	if forwarded := strings.Join(r.Header["X-Forwarded-For"], ","); forwarded != "" && addr.IsLoopback() {
 		last := forwarded[strings.LastIndex(forwarded, ",")+1:]
 		if a := addressOf(strings.TrimSpace(last)); a.IsValid() {
 			addr = a

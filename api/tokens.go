@@ -162,6 +162,10 @@ func (s *server) createToken(w *response, r *http.Request, _ *none) error {
 	if err != nil {
 		return err
 	}
+	if s.signer != nil && level(client.Scope(scope)) == level(client.ScopeOperate) && !w.who.token {
+		return challenge{refuse(client.ErrUnauthorised, "this node signs from a wallet, so a token that may operate it is made only for whoever sends one; "+
+			"when the node starts it names the file that holds its own"), bearer}
+	}
 	token, err := s.tokens.create(client.NewToken{Name: name, Scope: client.Scope(scope)})
 	if err != nil {
 		return err

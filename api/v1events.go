@@ -2,10 +2,12 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"strconv"
 	"sync"
@@ -26,7 +28,9 @@ const (
 	// eventRun is how many blocks or changes of the pool are read at a time.
 	eventRun = 256
 	// maxReaders is how many streams of events are served at once.
-	maxReaders = 4096
+	maxReaders = 1000
+	// maxStreams is how many of them a stranger may have.
+	maxStreams = 32
 )
 
 // registerEvents registers the stream of events.
@@ -74,10 +78,10 @@ func (s *server) events(w *response, r *http.Request, in *eventsParams) error {
 		}
 		return err
 	}
-	if !s.readers.enter() {
-		return refuse(client.ErrRateLimited, "%d streams of events are open, which is the most; try again later", maxReaders)
+	if err := s.readers.enter(r, w.who.stranger); err != nil {
+		return err
 	}
-	defer s.readers.leave()
+	defer s.readers.leave(r, w.who.stranger)
 	w.Header().Set("Content-Type", mediaEvents)
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
@@ -113,7 +117,8 @@ func (f *follower) follow(ctx context.Context) error {
 	defer cancel()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	if err := f.send([]byte(": a stream of events\n\n")); err != nil {
+	// An id without an event: from now on a reader knows where it is.
+	if err := f.send([]byte("id: " + f.at.String() + "\n\n")); err != nil {
 		return err
 	}
 	for {
@@ -277,18 +282,41 @@ func blockFrame(b *consensus.State, reverted bool) []byte {
 	return bytes.Clone(appendFrame(nil, b.Hash.String(), client.BlockApplied, data))
 }
 
-// readers counts the streams that are open.
-type readers struct{ slots chan struct{} }
-
-func newReaders() readers { return readers{make(chan struct{}, maxReaders)} }
-
-func (r readers) enter() bool {
-	select {
-	case r.slots <- struct{}{}:
-		return true
-	default:
-		return false
-	}
+// readers counts the streams that are open, and those of each stranger.
+type readers struct {
+	most      int // maxReaders, but for tests
+	mu        sync.Mutex
+	open      int
+	strangers map[netip.Prefix]int
 }
 
-func (r readers) leave() { <-r.slots }
+// enter takes up a reader, or says why not.
+func (r *readers) enter(request *http.Request, stranger bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open == cmp.Or(r.most, maxReaders) {
+		return refuse(client.ErrRateLimited, "%d streams of events are open, which is the most; try again later", maxReaders)
+	}
+	if c := clientOf(request); stranger {
+		if r.strangers[c] == maxStreams {
+			return refuse(client.ErrRateLimited, "%d streams of events are open to %s, which is the most; get a token from the node's operator for more", maxStreams, c.Addr())
+		}
+		if r.strangers == nil {
+			r.strangers = make(map[netip.Prefix]int)
+		}
+		r.strangers[c]++
+	}
+	r.open++
+	return nil
+}
+
+func (r *readers) leave(request *http.Request, stranger bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open--
+	if c := clientOf(request); stranger {
+		if r.strangers[c]--; r.strangers[c] == 0 {
+			delete(r.strangers, c)
+		}
+	}
+}

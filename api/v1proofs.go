@@ -59,12 +59,12 @@ type proveAccountParams struct {
 	HeadersParam
 }
 
-func (s *server) proveAccount(w *response, _ *http.Request, in *proveAccountParams) error {
+func (s *server) proveAccount(w *response, r *http.Request, in *proveAccountParams) error {
 	account, err := in.parse(s.rules)
 	if err != nil {
 		return err
 	}
-	document, err := s.chain.ProveAccount(account, in.few())
+	document, err := s.chain.ProveAccount(r.Context(), account, in.few())
 	return writeProof(w, document, err)
 }
 

@@ -84,6 +84,8 @@ type Manager struct {
 	intake     intake
 	blockRates blockRates
 	states     states
+	limits     mempool.Limits // of the pool
+	proving    chan struct{}  // a token for the proof of a balance that is being made
 
 	cores chan struct{} // a token for each core that checks blocks
 	runs  atomic.Uint64 // counts the runs of blocks that came to be added
@@ -121,7 +123,9 @@ func New(cfg Config) (*Manager, error) {
 		watchers:   make(map[int]func()),
 		seq:        1,
 		cores:      make(chan struct{}, runtime.GOMAXPROCS(0)),
+		proving:    make(chan struct{}, 1),
 	}
+	m.limits = m.pool.Limits()
 	var err error
 	if m.ledger, err = m.load(); err != nil {
 		return nil, fmt.Errorf("loading the chain: %w", err)

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"errors"
+	"time"
 
 	"cairn/consensus"
 	"cairn/mempool"
@@ -123,19 +124,29 @@ func (i *AccountInfo) Spendable(rules *consensus.Rules) uint64 {
 
 // Account returns what an account holds and what is pending for it.
 func (m *Manager) Account(a types.Account) (AccountInfo, error) {
+	for {
+		if i, same, err := m.account(a); same || err != nil {
+			return i, err
+		}
+		time.Sleep(50 * time.Microsecond) // as in admit
+	}
+}
+
+// account tells whether balance and pool are of the same moment.
+func (m *Manager) account(a types.Account) (i AccountInfo, same bool, err error) {
 	snapshot, err := m.Snapshot()
 	if err != nil {
-		return AccountInfo{}, err
+		return i, false, err
 	}
 	defer snapshot.Close()
-	i := AccountInfo{Tip: snapshot.Tip}
+	i.Tip = snapshot.Tip
 	if i.Balance, err = snapshot.Account(a); err != nil {
-		return i, err
+		return i, false, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i.Out, i.In = m.pool.Outgoing(a), m.pool.Incoming(a, maxCounted)
-	return i, nil
+	return i, m.tip.Hash == snapshot.Tip.Hash, nil
 }
 
 // PendingOf returns pending transfers from and to an account, at most limit.
@@ -146,7 +157,7 @@ func (m *Manager) PendingOf(a types.Account, limit int) []mempool.Entry {
 }
 
 // PoolLimits returns the bounds of the pool.
-func (m *Manager) PoolLimits() mempool.Limits { return m.pool.Limits() }
+func (m *Manager) PoolLimits() mempool.Limits { return m.limits }
 
 // ErrNoBlock says that no block of that hash or height is known here.
 var ErrNoBlock = errors.New("there is no such block here")

@@ -82,9 +82,12 @@ func (m *Manager) publish(w *work) {
 // were on their way into it.
 func (m *Manager) dropMined(arrivals []mempool.Entry, height uint32) {
 	var mined []mempool.Entry
+	others := make(map[types.Hash]bool) // of them, those whose place another has
 	for _, e := range arrivals {
 		if held, err := m.isMined(e.Transfer, height); err == nil && held {
 			mined = append(mined, e)
+			_, found, err := m.store.TransferLoc(e.ID)
+			others[e.ID] = err == nil && !found
 		} // an error of the disk will show where it matters
 	}
 	if m.noteAnswers(mined) != nil {
@@ -93,7 +96,12 @@ func (m *Manager) dropMined(arrivals []mempool.Entry, height uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range mined {
-		if _, pooled := m.pool.Remove(e.ID); pooled {
+		if _, pooled := m.pool.Remove(e.ID); !pooled {
+			continue
+		}
+		if others[e.ID] {
+			m.drop(ErrOtherMined, e)
+		} else {
 			m.changes.mined(e.ID)
 			m.discard(e)
 		}

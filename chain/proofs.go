@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -13,6 +14,9 @@ import (
 
 // fewHeaders is how many headers a short proof shows on top, at the most.
 const fewHeaders = 20
+
+// ErrTooLong says that a proof with all headers would be larger than anyone reads.
+var ErrTooLong = errors.New("the chain is too long for a proof with all its headers")
 
 // ErrTooFresh says that nothing is on a block yet that could vouch for it.
 var ErrTooFresh = errors.New("no block is on it yet that could vouch for it")
@@ -82,7 +86,16 @@ func (m *Manager) ProveBlock(height uint32) (*proof.Document, error) {
 
 // ProveAccount returns the proof of what an account holds after the tip, which may be
 // nothing. ErrTooFresh says that there is no block yet but genesis.
-func (m *Manager) ProveAccount(a types.Account, few bool) (*proof.Document, error) {
+//
+// It waits for a block that is being added, and only one such call does at a time, so
+// that blocks need not wait for many; others wait until ctx ends.
+func (m *Manager) ProveAccount(ctx context.Context, a types.Account, few bool) (*proof.Document, error) {
+	select {
+	case m.proving <- struct{}{}:
+		defer func() { <-m.proving }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if err := m.lockWriter(); err != nil {
 		return nil, err
 	}
@@ -128,6 +141,8 @@ func (e *evidence) headers(rules *consensus.Rules, few bool, least uint32) error
 	e.first = 1
 	if few {
 		e.first = max(least, tip-min(tip, fewHeaders)+1)
+	} else if 2*types.HeaderSize*uint64(tip)+uint64(len(rules.JSON())) > proof.MaxSize-1<<20 {
+		return fmt.Errorf("%w: %d blocks", ErrTooLong, tip)
 	}
 	encoded, err := e.AppendHeaders(nil, e.first, tip)
 	if err != nil {

@@ -45,14 +45,14 @@ func TestProofs(t *testing.T) {
 		}
 		for _, a := range []types.Account{"a", "b", chaintest.Miner, "nobody"} {
 			for _, few := range []bool{false, true} {
-				d, err := f.ProveAccount(a, few)
+				d, err := f.ProveAccount(t.Context(), a, few)
 				if r := f.verify(d, err); r.Account != a || r.Balance != f.Balance(name, a) || r.BalanceAt.BlockHash != f.Hash(name) {
 					t.Errorf("%s is shown with %d, and has %d", a, r.Balance, f.Balance(name, a))
 				}
 			}
 		}
 	}
-	if _, err := f.ProveAccount("a", true); !errors.Is(err, chain.ErrTooFresh) {
+	if _, err := f.ProveAccount(t.Context(), "a", true); !errors.Is(err, chain.ErrTooFresh) {
 		t.Errorf("with genesis alone: %v", err)
 	}
 	parent := chaintest.Genesis

@@ -173,6 +173,9 @@ func (c *Config) check() error {
 	if (c.Wallet == "") != (c.PassphraseFile == "") {
 		return errors.New("a node signs from a wallet with both --signing-wallet DIR and --signing-passphrase-file FILE")
 	}
+	if c.Open && c.Wallet != "" {
+		return errors.New("--open lets everyone make tokens, and with --signing-wallet a token spends: leave out one of them")
+	}
 	for _, o := range c.AllowOrigins {
 		if u, err := url.Parse(o); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o {
 			return fmt.Errorf("allow-origin is %q: an origin is like https://shop.example, without a path", o)

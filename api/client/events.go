@@ -113,7 +113,14 @@ func (s *subscription) read(body io.Reader) error {
 		case "data":
 			data = value
 		}
-		if len(line) > 0 || data == nil {
+		if len(line) > 0 {
+			continue
+		}
+		if data == nil { // the node says where the stream begins
+			if hash, err := types.ParseHash(string(id)); err == nil {
+				s.o.After = hash
+			}
+			id, name = nil, nil
 			continue
 		}
 		if err := s.event(string(id), string(name), data); err != nil || s.stopped {

@@ -59,6 +59,7 @@ const (
 	// The node.
 	ErrNoRecipient Rule = "no-recipient"
 	ErrTooFresh    Rule = "too-fresh"
+	ErrTooLong     Rule = "too-long"
 	ErrStopping    Rule = "stopping"
 	ErrInternal    Rule = "internal"
 )
@@ -113,6 +114,7 @@ var rules = map[Rule]ruleInfo{
 	ErrOtherMined:   {http.StatusConflict, "Another transfer with the same sender and salt was mined"},
 
 	ErrNoRecipient: {http.StatusConflict, "Nobody would be paid for the block"},
+	ErrTooLong:     {http.StatusConflict, "The chain is too long for what was asked"},
 	ErrTooFresh:    {http.StatusConflict, "No block is on it yet"},
 	ErrStopping:    {http.StatusServiceUnavailable, "The node is stopping"},
 	ErrInternal:    {http.StatusInternalServerError, "A fault of the node itself"},

@@ -13,6 +13,16 @@ import (
 // nodePatience is how long a node that is followed may not answer.
 const nodePatience = time.Minute
 
+// lapseDepth is how many blocks must be on the last that could hold a transfer until
+// it counts as expired: a reorganisation could still bring it into one, and whoever
+// paid anew meanwhile would pay twice.
+const lapseDepth = 6
+
+// expired tells whether a transfer has expired to stay so.
+func expired(t *types.Transfer, d *client.TransactionData) bool {
+	return d.Status == client.Lapsed && uint64(d.Height) >= uint64(t.Expiry)+lapseDepth
+}
+
 // errLapsed says that a transfer ended without a block.
 var errLapsed = errors.New("expired before a block held it, so it was not paid and never will be")
 
@@ -34,7 +44,7 @@ func (m *means) follow(ctx context.Context, c *client.Client, b book, t *types.T
 			m.line("the node does not answer: " + err.Error())
 		case d.Status == client.Confirmed && d.Confirmations >= confirmations:
 			return &d, m.confirmed(b, t, &d)
-		case d.Status == client.Lapsed:
+		case expired(t, &d):
 			return nil, m.lapsed(b, t, &d)
 		case d.Status == client.Unknown:
 			if _, err := c.Submit(ctx, t.Append(nil)); refusedForGood(err) {
@@ -74,6 +84,9 @@ func (m *means) line(text string) {
 func (b book) waitingFor(t *types.Transfer, d *client.TransactionData, confirmations uint32) string {
 	if d.Status == client.Confirmed {
 		return fmt.Sprintf("in block %d: %d of %d confirmations", d.Block.Height, d.Confirmations, confirmations)
+	}
+	if d.Status == client.Lapsed {
+		return fmt.Sprintf("expired at height %d without a block; at %d that is certain", t.Expiry, uint64(t.Expiry)+lapseDepth)
 	}
 	text := fmt.Sprintf("waiting for a block: the chain is at height %d, it expires at %d", d.Height, t.Expiry)
 	if w := d.Waiting; w != nil {

@@ -45,6 +45,8 @@ func (m *means) saySettled(b book, o *outcome) string {
 	switch {
 	case o.data.Status == client.Confirmed:
 		return fmt.Sprintf("was confirmed by block %d.", o.data.Block.Height)
+	case o.data.Status == client.Lapsed && !o.over():
+		return fmt.Sprintf("expired at height %d without a block, which is certain at %d.", o.transfer.Expiry, uint64(o.transfer.Expiry)+lapseDepth)
 	case o.data.Status == client.Lapsed:
 		return fmt.Sprintf("expired at height %d and was not paid.", o.transfer.Expiry)
 	case o.data.Status == client.Pending:
@@ -58,7 +60,7 @@ func (m *means) saySettled(b book, o *outcome) string {
 
 // over tells whether a transfer needs no more of us.
 func (o *outcome) over() bool {
-	return o.data.Status == client.Confirmed || o.data.Status == client.Lapsed
+	return o.data.Status == client.Confirmed || expired(&o.transfer, &o.data)
 }
 
 // forgetSettled takes out of the outbox what is over.
@@ -83,7 +85,7 @@ func (m *means) clearOutbox(ctx context.Context, c *client.Client, b book, o ord
 	}
 	for i := range all {
 		t := &all[i].transfer
-		if !o.samePayment(t) || all[i].data.Status == client.Lapsed || s.again {
+		if !o.samePayment(t) || expired(t, &all[i].data) || s.again {
 			continue
 		}
 		warning := fmt.Sprintf("%v pays the same amount to the same account with the same memo already: this would be a second payment.", t.ID())
@@ -171,7 +173,7 @@ func (m *means) followAll(ctx context.Context, c *client.Client, b book, all []o
 	for i := range all {
 		o := &all[i]
 		switch {
-		case o.data.Status == client.Lapsed:
+		case expired(&o.transfer, &o.data):
 			errs = append(errs, fmt.Errorf("%v %w", o.transfer.ID(), errLapsed))
 		case o.refused != nil:
 			errs = append(errs, m.keptError(b, &o.transfer, "refused", o.refused))
