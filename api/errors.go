@@ -118,6 +118,8 @@ func problemOf(err error) *client.Problem {
 		return refuse(client.ErrReplaced, "%v", err)
 	case is(chain.ErrUncovered):
 		return refuse(client.ErrUncovered, "%v; submit it again when the sender has more", err)
+	case is(chain.ErrMined):
+		return refuse(client.ErrMined, "%v", err)
 	case is(chain.ErrOtherMined):
 		return refuse(client.ErrOtherMined, "%v", err)
 

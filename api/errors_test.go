@@ -27,7 +27,7 @@ func TestProblemOf(t *testing.T) {
 		409: {
 			consensus.ErrInsufficient, consensus.ErrBalanceLimit, consensus.ErrMinBalance, consensus.ErrReplay, consensus.ErrDuplicateSalt,
 			mempool.ErrConflict, mempool.ErrFeeTooLow, mempool.ErrAccountLimit,
-			chain.ErrEvicted, chain.ErrReplaced, chain.ErrUncovered, chain.ErrOtherMined, miner.ErrNoRecipient, syncer.ErrTooMany,
+			chain.ErrEvicted, chain.ErrReplaced, chain.ErrUncovered, chain.ErrOtherMined, chain.ErrMined, miner.ErrNoRecipient, syncer.ErrTooMany,
 		},
 		413: {errBodySize},
 		422: {

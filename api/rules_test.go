@@ -263,6 +263,7 @@ var departures = map[client.Rule]func(t *testing.T) *client.Problem{
 
 // unreached are the rules that no request here breaks, and why.
 var unreached = map[client.Rule]string{
+	client.ErrMined:    "it takes a transfer and its block at the same moment",
 	client.ErrTooLong:  "it takes a chain of 200,000 blocks",
 	client.ErrInternal: "it takes a fault of the program: see TestPanic",
 }

@@ -140,12 +140,12 @@ func (h *history) reward(e client.AccountEntry, height uint32) (client.AccountEn
 	if err != nil {
 		return e, err
 	}
-	block, err := h.snapshot.Block(height, hash)
+	header, reward, transfers, err := h.snapshot.Reward(height, hash)
 	if err != nil {
 		return e, err
 	}
-	e.Kind, e.ID, e.Change = "reward", block.Reward.ID(), int64(block.Reward.Amount)
-	e.Block = client.Place{Hash: hash, Height: height, Time: block.Header.Time, Position: uint32(len(block.Transfers))}
+	e.Kind, e.ID, e.Change = "reward", reward.ID(), int64(reward.Amount)
+	e.Block = client.Place{Hash: hash, Height: height, Time: header.Time, Position: uint32(transfers)}
 	return e, nil
 }
 

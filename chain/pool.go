@@ -102,8 +102,9 @@ func (m *Manager) dropMined(arrivals []mempool.Entry, height uint32) {
 		if others[e.ID] {
 			m.drop(ErrOtherMined, e)
 		} else {
+			// Readers may have heard of it since its block, and would keep it.
 			m.changes.mined(e.ID)
-			m.discard(e)
+			m.drop(ErrMined, e)
 		}
 	}
 }

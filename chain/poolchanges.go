@@ -9,7 +9,7 @@ import (
 	"cairn/types"
 )
 
-// Why a transfer left the pool without being mined. That it expired comes as
+// Why a transfer left the pool, other than for a block. That it expired comes as
 // consensus.ErrExpired.
 var (
 	// ErrEvicted says that the pool was full, and others paid more.
@@ -20,6 +20,8 @@ var (
 	ErrUncovered = errors.New("no longer covered by its sender's balance")
 	// ErrOtherMined says that a block holds another transfer in its place.
 	ErrOtherMined = errors.New("another transfer with the same sender and salt was mined")
+	// ErrMined says that it came into the pool while a block that holds it was added.
+	ErrMined = errors.New("a block holds it already")
 )
 
 var (

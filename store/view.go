@@ -51,6 +51,16 @@ func (v *View) Block(height uint32, hash types.Hash) (*types.Block, error) {
 	return must(v, blockKey(newKey(), PrefixBlock, height, hash), Record.Block)
 }
 
+// Reward returns the header and the reward of a block and how many transfers it has,
+// without decoding those; ErrNotFound where there is no such block.
+func (v *View) Reward(height uint32, hash types.Hash) (header types.Header, reward types.Reward, transfers int, err error) {
+	reward, err = must(v, blockKey(newKey(), PrefixBlock, height, hash), func(r Record) (reward types.Reward, err error) {
+		header, reward, transfers, err = types.DecodeRewardIn(r.Value)
+		return reward, r.damaged(err)
+	})
+	return header, reward, transfers, err
+}
+
 // Transfer returns a transfer by its place in a block, and the block's header, without
 // decoding the rest of the block; ErrNotFound where there is no such block.
 func (v *View) Transfer(height uint32, hash types.Hash, position uint32) (header types.Header, t types.Transfer, err error) {

@@ -79,6 +79,19 @@ func DecodeTransferIn(block []byte, i uint32) (t Transfer, err error) {
 	return t, d.err
 }
 
+// DecodeRewardIn reads the header and the reward of a block's encoding, and how many
+// transfers follow, which are not looked at.
+func DecodeRewardIn(block []byte) (h Header, r Reward, transfers int, err error) {
+	d := decoder{b: block}
+	h = d.header()
+	count := d.count()
+	d.reward(&r)
+	if d.err == nil && (count == 0 || count-1 > uint64(len(d.b)/MinTransferSize)) {
+		d.fail("%d transactions cannot be in a block of %d bytes", count, len(block))
+	}
+	return h, r, int(max(count, 1) - 1), d.err
+}
+
 // Borrow does what DecodeBlock does without making garbage: it overwrites b, whose
 // memory it uses again, and the accounts and memos in it are those of encoding, so
 // that b is good only for as long as encoding does not change. After an error it is

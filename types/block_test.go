@@ -214,3 +214,20 @@ func TestDecodeTransferIn(t *testing.T) {
 		}
 	}
 }
+
+func TestDecodeRewardIn(t *testing.T) {
+	block := &Block{Header: Header{Nonce: 7}, Reward: Reward{Height: 3, Extra: []byte{9}, Amount: 5, Recipient: "miner"}}
+	for n := range 4 {
+		header, reward, transfers, err := DecodeRewardIn(block.Encode())
+		if err != nil || header != block.Header || transfers != n || !cmp.Equal(reward, block.Reward) {
+			t.Errorf("with %d: %+v, %+v, %d, %v", n, header, reward, transfers, err)
+		}
+		block.Transfers = append(block.Transfers, Transfer{Sender: "a", Recipient: "b", Salt: uint64(n)})
+	}
+	encoding := block.Encode()
+	for _, b := range [][]byte{nil, encoding[:HeaderSize], encoding[:HeaderSize+60], encoding[:len(encoding)-300]} {
+		if _, _, _, err := DecodeRewardIn(b); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%d bytes: %v", len(b), err)
+		}
+	}
+}

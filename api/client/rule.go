@@ -55,6 +55,7 @@ const (
 	ErrReplaced     Rule = "replaced"
 	ErrUncovered    Rule = "uncovered"
 	ErrOtherMined   Rule = "other-mined"
+	ErrMined        Rule = "mined"
 
 	// The node.
 	ErrNoRecipient Rule = "no-recipient"
@@ -111,6 +112,7 @@ var rules = map[Rule]ruleInfo{
 	ErrEvicted:      {http.StatusConflict, "Transfers that pay better took its place in the full pool"},
 	ErrReplaced:     {http.StatusConflict, "Another transfer with the same sender and salt replaced it"},
 	ErrUncovered:    {http.StatusConflict, "Its sender can no longer pay for it"},
+	ErrMined:        {http.StatusConflict, "A block holds it already"},
 	ErrOtherMined:   {http.StatusConflict, "Another transfer with the same sender and salt was mined"},
 
 	ErrNoRecipient: {http.StatusConflict, "Nobody would be paid for the block"},
