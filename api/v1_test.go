@@ -361,12 +361,12 @@ func (c *checked) events() {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		if r.upTo == client.TransferDropped {
-			c.dropped2()
-		}
 		a := answer{t: c.t, what: r.target, status: resp.StatusCode, header: resp.Header}
 		for lines := bufio.NewScanner(resp.Body); lines.Scan() && !strings.Contains(a.body, "event: "+r.upTo+"\ndata"); {
 			a.body += lines.Text() + "\n"
+			if r.upTo == client.TransferDropped && lines.Text() == "event: "+client.PoolReset {
+				c.dropped2() // from now on the reader hears of it
+			}
 		}
 		cancel()
 		resp.Body.Close()

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -209,22 +210,27 @@ func (m *Manager) checkSignatures(all []*submission) (good []*submission) {
 }
 
 // verifyEach is consensus.VerifyEach on all cores: a signature costs more than all
-// else that a transfer does. A part of a batch is not much cheaper than the whole.
+// else that a transfer does.
 func (m *Manager) verifyEach(ts []types.Transfer) []error {
-	const least = 64 // of a part, below which a batch gains less
-	parts := min(max(len(ts)/least, 1), cap(m.cores))
-	if parts == 1 {
-		return m.rules.VerifyEach(ts)
-	}
-	size := (len(ts) + parts - 1) / parts
 	errs := make([]error, len(ts))
+	m.inParts(len(ts), func(from, to int) { copy(errs[from:to], m.rules.VerifyEach(ts[from:to])) })
+	return errs
+}
+
+// inParts does work on all cores for the numbers below n, where they are many.
+func (m *Manager) inParts(n int, do func(from, to int)) {
+	const least = 64 // of a part, below which a batch of signatures gains less
+	parts := min(max(n/least, 1), cap(m.cores))
+	size := (n + parts - 1) / parts
+	if parts == 1 {
+		do(0, n)
+		return
+	}
 	var wait sync.WaitGroup
-	for from := 0; from < len(ts); from += size {
-		to := min(from+size, len(ts))
-		wait.Go(func() { copy(errs[from:to], m.rules.VerifyEach(ts[from:to])) })
+	for from := 0; from < n; from += size {
+		wait.Go(func() { do(from, min(from+size, n)) })
 	}
 	wait.Wait()
-	return errs
 }
 
 // offer puts submissions into the pool. It tells whether the tip stood still; if
@@ -240,9 +246,16 @@ func (m *Manager) offer(open []*submission) bool {
 	defer snapshot.Close()
 	balances := make(consensus.Balances)
 	settled := make([]bool, len(open))
-	for i, s := range open {
-		settled[i], s.err = s.look(snapshot, m.rules, balances)
-	}
+	var mu sync.Mutex // of balances
+	m.inParts(len(open), func(from, to int) {
+		read := make(consensus.Balances)
+		for i := from; i < to; i++ {
+			settled[i], open[i].err = open[i].look(snapshot, m.rules, read)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		maps.Copy(balances, read)
+	})
 	balance := func(a types.Account) int64 { return balances[a] }
 
 	m.mu.Lock()
