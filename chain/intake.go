@@ -2,7 +2,6 @@ package chain
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -210,27 +209,22 @@ func (m *Manager) checkSignatures(all []*submission) (good []*submission) {
 }
 
 // verifyEach is consensus.VerifyEach on all cores: a signature costs more than all
-// else that a transfer does.
+// else that a transfer does. A part of a batch is not much cheaper than the whole.
 func (m *Manager) verifyEach(ts []types.Transfer) []error {
-	errs := make([]error, len(ts))
-	m.inParts(len(ts), func(from, to int) { copy(errs[from:to], m.rules.VerifyEach(ts[from:to])) })
-	return errs
-}
-
-// inParts does work on all cores for the numbers below n, where they are many.
-func (m *Manager) inParts(n int, do func(from, to int)) {
-	const least = 64 // of a part, below which a batch of signatures gains less
-	parts := min(max(n/least, 1), cap(m.cores))
-	size := (n + parts - 1) / parts
+	const least = 64 // of a part, below which a batch gains less
+	parts := min(max(len(ts)/least, 1), cap(m.cores))
 	if parts == 1 {
-		do(0, n)
-		return
+		return m.rules.VerifyEach(ts)
 	}
+	size := (len(ts) + parts - 1) / parts
+	errs := make([]error, len(ts))
 	var wait sync.WaitGroup
-	for from := 0; from < n; from += size {
-		wait.Go(func() { do(from, min(from+size, n)) })
+	for from := 0; from < len(ts); from += size {
+		to := min(from+size, len(ts))
+		wait.Go(func() { copy(errs[from:to], m.rules.VerifyEach(ts[from:to])) })
 	}
 	wait.Wait()
+	return errs
 }
 
 // offer puts submissions into the pool. It tells whether the tip stood still; if
@@ -246,16 +240,9 @@ func (m *Manager) offer(open []*submission) bool {
 	defer snapshot.Close()
 	balances := make(consensus.Balances)
 	settled := make([]bool, len(open))
-	var mu sync.Mutex // of balances
-	m.inParts(len(open), func(from, to int) {
-		read := make(consensus.Balances)
-		for i := from; i < to; i++ {
-			settled[i], open[i].err = open[i].look(snapshot, m.rules, read)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		maps.Copy(balances, read)
-	})
+	for i, s := range open {
+		settled[i], s.err = s.look(snapshot, m.rules, balances)
+	}
 	balance := func(a types.Account) int64 { return balances[a] }
 
 	m.mu.Lock()
