@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -138,16 +139,24 @@ func (p *BlockParam) find(snapshot *chain.Snapshot) (consensus.State, bool, erro
 	return snapshot.BlockAt(&hash, 0)
 }
 
+// snapshotOf returns the chain as it is, to be closed, and in it the state of the
+// block that is named and whether it is on the best chain.
+func (s *server) snapshotOf(in *BlockParam) (snapshot *chain.Snapshot, state consensus.State, best bool, err error) {
+	if snapshot, err = s.chain.Snapshot(); err != nil {
+		return nil, state, false, err
+	}
+	if state, best, err = in.find(snapshot); err != nil {
+		return nil, state, false, errors.Join(err, snapshot.Close())
+	}
+	return snapshot, state, best, nil
+}
+
 func (s *server) block(w *response, _ *http.Request, in *BlockParam) error {
-	snapshot, err := s.chain.Snapshot()
+	snapshot, state, best, err := s.snapshotOf(in)
 	if err != nil {
 		return err
 	}
 	defer snapshot.Close()
-	state, best, err := in.find(snapshot)
-	if err != nil {
-		return err
-	}
 	block, err := snapshot.Block(state.Height, state.Hash)
 	if err != nil {
 		return err
@@ -160,15 +169,11 @@ func (s *server) block(w *response, _ *http.Request, in *BlockParam) error {
 }
 
 func (s *server) blockBytes(w *response, r *http.Request, in *BlockParam) error {
-	snapshot, err := s.chain.Snapshot()
+	snapshot, state, _, err := s.snapshotOf(in)
 	if err != nil {
 		return err
 	}
 	defer snapshot.Close()
-	state, _, err := in.find(snapshot)
-	if err != nil {
-		return err
-	}
 	tag := `"` + state.Hash.String() + `"`
 	w.Header().Set("ETag", tag)
 	if r.Header.Get("If-None-Match") == tag {
@@ -193,15 +198,11 @@ type blockTransfersParams struct {
 // blockTransfers answers GET /v1/blocks/{block}/transfers. A cursor is the position
 // of the first transfer.
 func (s *server) blockTransfers(w *response, _ *http.Request, in *blockTransfersParams) error {
-	snapshot, err := s.chain.Snapshot()
+	snapshot, state, _, err := s.snapshotOf(&in.BlockParam)
 	if err != nil {
 		return err
 	}
 	defer snapshot.Close()
-	state, _, err := in.find(snapshot)
-	if err != nil {
-		return err
-	}
 	block, err := snapshot.Block(state.Height, state.Hash)
 	if err != nil {
 		return err

@@ -71,17 +71,13 @@ func (s *server) proveAccount(w *response, r *http.Request, in *proveAccountPara
 // proveBlock answers GET /v1/blocks/{block}/proof. It has no form with all headers:
 // there the block would be just one of them.
 func (s *server) proveBlock(w *response, _ *http.Request, in *BlockParam) error {
-	snapshot, err := s.chain.Snapshot()
+	snapshot, state, best, err := s.snapshotOf(in)
 	if err != nil {
 		return err
 	}
 	defer snapshot.Close()
-	state, best, err := in.find(snapshot)
-	if err == nil && !best {
-		err = refuse(client.ErrNotFound, "block %s is not on the best chain", state.Hash)
-	}
-	if err != nil {
-		return err
+	if !best {
+		return refuse(client.ErrNotFound, "block %s is not on the best chain", state.Hash)
 	}
 	document, err := s.chain.ProveBlock(state.Height)
 	return writeProof(w, document, err)
