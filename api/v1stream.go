@@ -44,7 +44,7 @@ func (s *server) submitMany(w *response, r *http.Request, _ *none) error {
 	w.Header().Set("Content-Type", mediaNDJSON)
 	for {
 		batch, end := source.take()
-		if throttled { // each counts as a request; the first of them has been
+		if throttled { // each counts as a request, beside the one that opened the stream
 			if err := s.guard.limits.wait(r, len(batch)); err != nil {
 				return err
 			}
