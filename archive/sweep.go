@@ -66,6 +66,7 @@ func (s *sweeper) all() error {
 		store.PrefixPending:   s.pendingRecord,
 		store.PrefixNeighbour: s.neighbourRecord,
 		store.PrefixToken:     s.tokenRecord,
+		store.PrefixPeer:      s.peerRecord,
 		store.PrefixGeneral:   s.generalRecord,
 	}
 	done, total := uint64(0), s.expected()
@@ -293,6 +294,12 @@ func (s *sweeper) neighbourRecord(r store.Record) {
 
 func (s *sweeper) tokenRecord(r store.Record) {
 	if _, err := r.Token(); err != nil {
+		s.own(r.Key, err)
+	}
+}
+
+func (s *sweeper) peerRecord(r store.Record) {
+	if _, err := r.Peer(); err != nil {
 		s.own(r.Key, err)
 	}
 }

@@ -199,6 +199,18 @@ func (b *Batch) PutToken(t Token) {
 	b.set(tokenKey(nil, t.Name), b.value)
 }
 
+// PutPeer stores what is remembered of a peer.
+func (b *Batch) PutPeer(p PeerRecord) {
+	b.value = appendPeer(b.value[:0], p)
+	b.set(peerKey(nil, p.ID), b.value)
+}
+
+// DeletePeer forgets a peer.
+func (b *Batch) DeletePeer(id string) { b.delete(peerKey(nil, id)) }
+
+// PutPeerSeed stores the seed of this node's key among peers.
+func (b *Batch) PutPeerSeed(seed [32]byte) { b.set([]byte(peerSeed), seed[:]) }
+
 // DeleteToken forgets an API token.
 func (b *Batch) DeleteToken(name string) { b.delete(tokenKey(nil, name)) }
 

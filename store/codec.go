@@ -61,6 +61,15 @@ func appendToken(b []byte, t Token) []byte {
 	return append(b, t.Sum[:]...)
 }
 
+func appendPeer(b []byte, p PeerRecord) []byte {
+	b = binary.LittleEndian.AppendUint64(b, p.Banned)
+	b = append(types.AppendStr(b, p.Reason), byte(len(p.Addresses)))
+	for _, a := range p.Addresses {
+		b = types.AppendStr(b, a)
+	}
+	return b
+}
+
 func appendUndo(b []byte, u Undo) []byte {
 	b = types.AppendCount(b, uint64(len(u.Changes)))
 	for _, c := range u.Changes {
@@ -231,6 +240,15 @@ func decodeToken(b []byte) (Token, error) {
 		return Token{}, fmt.Errorf("a token has no scope %d", t.Scope)
 	}
 	return t, r.end()
+}
+
+func decodePeer(b []byte) (PeerRecord, error) {
+	r := reader{b: b}
+	p := PeerRecord{Banned: r.u64(), Reason: string(r.account())}
+	for range r.u8() {
+		p.Addresses = append(p.Addresses, string(r.account()))
+	}
+	return p, r.end()
 }
 
 // decodeAccount reads the value of an account; the account aliases b.

@@ -95,6 +95,8 @@ func TestRecordErrors(t *testing.T) {
 		{"undo count's form", Record{blockKey(nil, PrefixUndo, 5, sampleHash), []byte{0xfd, 1, 0}}, decoder(Record.Undo), "shortest form"},
 		{"goal", Record{[]byte(goalKey), make([]byte, 33)}, Record.General, "no list of hashes"},
 		{"node id", Record{[]byte(nodeKey), []byte(strings.Repeat("AB", 16))}, Record.General, "lower case"},
+		{"peer without an ID", Record{[]byte{PrefixPeer}, appendPeer(nil, samplePeer)}, func(r Record) error { _, err := r.Peer(); return err }, "1 to 64 bytes"},
+		{"short peer seed", Record{[]byte(peerSeed), make([]byte, 31)}, Record.General, "32 bytes"},
 		{"short node id", Record{[]byte(nodeKey), []byte(strings.Repeat("ab", 15))}, Record.General, "lower case"},
 		{"genesis", Record{[]byte(genesisKey), []byte("{")}, Record.General, `record "genesis"`},
 		{"unknown", Record{[]byte("gx"), nil}, Record.General, `record "x"`},
@@ -170,6 +172,8 @@ func TestSamples(t *testing.T) {
 	check(t, neighbours, []string{"http://127.0.0.1:5001"}, err)
 	tokens, err := s.Tokens()
 	check(t, tokens, []Token{sampleToken}, err)
+	peers, err := s.Peers()
+	check(t, peers, []PeerRecord{samplePeer}, err)
 	goal, err := s.Goal()
 	check(t, goal, []types.Hash{sampleHash, hashOf(0x40)}, err)
 	for pending, err := range s.Pending() {
@@ -283,6 +287,9 @@ func recode(r Record) (key, value []byte, err error) {
 	case PrefixToken:
 		t, err := r.Token()
 		return tokenKey(nil, t.Name), appendToken(nil, t), err
+	case PrefixPeer:
+		p, err := r.Peer()
+		return peerKey(nil, p.ID), appendPeer(nil, p), err
 	case PrefixGeneral:
 		return r.Key, r.Value, r.General()
 	}

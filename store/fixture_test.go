@@ -108,6 +108,7 @@ var (
 	}
 	sampleMention = Mention{Height: 0x01020304, Positions: []uint32{0x04030201, consensus.RewardPosition}}
 	sampleToken   = Token{Name: "shop", Scope: 2, Created: 0x0807060504030201, Sum: hashOf(0x30)}
+	samplePeer    = PeerRecord{ID: "\x12\x20peer", Banned: 0x0807060504030201, Reason: "spam", Addresses: []string{"\x04\x7f\x00\x00\x01\x06\x17\x70"}}
 	sampleNode    = history.Node{Level: 2, Index: 0x01020304, Sum: hashOf(0x60)}
 )
 
@@ -141,6 +142,7 @@ func putSamples(b *Batch) {
 	b.PutPending(0x0102030405060708, 0x0c0b0a09, &sampleTransfer)
 	b.PutNeighbour("http://127.0.0.1:5001")
 	b.PutToken(sampleToken)
+	b.PutPeer(samplePeer)
 	b.PutGoal([]types.Hash{sampleHash, hashOf(0x40)})
 }
 

@@ -41,8 +41,11 @@ import (
 //	p  sequence u64                    answered u32, the transfer's encoding
 //	n  neighbour's URL                 nothing
 //	k  name of an API token            scope u8, created u64, SHA-256 of the token 32
+//	q  peer's ID                       banned u64, reason str, count u8, each an
+//	                                   address str; below
 //	g  "genesis"                       genesis file, JSON
 //	g  "node"                          this node's id, 32 hex digits
+//	g  "peer"                          seed 32 of this node's key among peers
 //	g  "tip"                           hash 32 of the best chain's last block
 //	g  "goal"                          hash 32 each of the blocks on the way
 //	                                   to a tip that is being reorganised to
@@ -51,7 +54,8 @@ import (
 // i64`; then a count of overwritten salts, each `sender str, salt u64,
 // location`. A location is `height u32, position u32`, the position counting the
 // block's transfers from 0. Answered is the block index of the first answer to
-// whoever submitted the transfer here, 0 if nobody did.
+// whoever submitted the transfer here, 0 if nobody did. A peer is banned until a
+// time in Unix seconds, 0 where it is not; its addresses are binary multiaddrs.
 const (
 	PrefixState     byte = 's'
 	PrefixBlock     byte = 'b'
@@ -67,12 +71,14 @@ const (
 	PrefixPending   byte = 'p'
 	PrefixNeighbour byte = 'n'
 	PrefixToken     byte = 'k'
+	PrefixPeer      byte = 'q'
 	PrefixGeneral   byte = 'g'
 )
 
 const (
 	genesisKey = "ggenesis"
 	nodeKey    = "gnode"
+	peerSeed   = "gpeer"
 	tipKey     = "gtip"
 	goalKey    = "ggoal"
 )
@@ -125,6 +131,8 @@ func pendingKey(b []byte, seq uint64) []byte {
 }
 
 func tokenKey(b []byte, name string) []byte { return append(append(b, PrefixToken), name...) }
+
+func peerKey(b []byte, id string) []byte { return append(append(b, PrefixPeer), id...) }
 
 func neighbourKey(b []byte, url string) []byte {
 	return append(append(b, PrefixNeighbour), url...)

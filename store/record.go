@@ -72,6 +72,15 @@ type Token struct {
 	Sum     [32]byte // SHA-256 of the secret
 }
 
+// PeerRecord is what is remembered of a node on the peer-to-peer network: how to reach
+// it, or that it is not to be talked to.
+type PeerRecord struct {
+	ID        string   // libp2p's peer ID, binary, 1 to 64 bytes
+	Banned    uint64   // until, Unix seconds; 0: not
+	Reason    string   // at most 255 bytes
+	Addresses []string // binary multiaddrs, each of 1 to 255 bytes, at most 255
+}
+
 // StateRecord is what is stored of a block under its hash.
 type StateRecord struct {
 	consensus.State
@@ -128,6 +137,8 @@ func (r Record) String() string {
 		return fmt.Sprintf("neighbour %q", r.Key[1:])
 	case PrefixToken:
 		return fmt.Sprintf("token %q", r.Key[1:])
+	case PrefixPeer:
+		return fmt.Sprintf("peer %x", r.Key[1:])
 	case PrefixGeneral:
 		return fmt.Sprintf("record %q", r.Key[1:])
 	}
@@ -268,6 +279,24 @@ func (r Record) Token() (Token, error) {
 	return t, r.damaged(err)
 }
 
+// Peer decodes a record of PrefixPeer.
+func (r Record) Peer() (PeerRecord, error) {
+	p, err := decodePeer(r.Value)
+	p.ID = string(r.Key[1:])
+	if err == nil && (len(p.ID) < 1 || len(p.ID) > 64) {
+		err = fmt.Errorf("a peer's ID has 1 to 64 bytes, not %d", len(p.ID))
+	}
+	return p, r.damaged(err)
+}
+
+// seed decodes a value that is the seed of a key.
+func (r Record) seed() (seed [32]byte, err error) {
+	if copy(seed[:], r.Value) != len(seed) || len(r.Value) != len(seed) {
+		err = fmt.Errorf("a seed has %d bytes, not %d", len(seed), len(r.Value))
+	}
+	return seed, r.damaged(err)
+}
+
 // hash decodes a value that is one hash.
 func (r Record) hash() (types.Hash, error) {
 	h, err := decodeHash(r.Value)
@@ -306,6 +335,8 @@ func (r Record) General() (err error) {
 		_, err = r.rules()
 	case nodeKey:
 		_, err = r.nodeID()
+	case peerSeed:
+		_, err = r.seed()
 	case tipKey:
 		_, err = r.hash()
 	case goalKey:

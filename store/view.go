@@ -242,6 +242,24 @@ func (v *View) Tokens() ([]Token, error) {
 	return tokens, nil
 }
 
+// Peers returns what is remembered of peers, sorted by ID.
+func (v *View) Peers() ([]PeerRecord, error) {
+	var peers []PeerRecord
+	for p, err := range each(v, PrefixPeer, Record.Peer) {
+		if err != nil {
+			return nil, err
+		}
+		peers = append(peers, p)
+	}
+	return peers, nil
+}
+
+// PeerSeed returns the seed of this node's key among peers; false where it has none
+// yet.
+func (v *View) PeerSeed() (seed [32]byte, found bool, err error) {
+	return look(v, []byte(peerSeed), Record.seed)
+}
+
 // Records goes through every record whose key begins with prefix, ascending, or
 // through all that is stored when prefix is 0. Key and value are valid until the
 // next one. It ends after the first error, which says that a file is damaged.

@@ -67,6 +67,7 @@ func TestDelete(t *testing.T) {
 		b.DeleteRoot(0x01020304)
 		b.DeleteMention(accounts.KeyOf("ann"), 0x01020304)
 		b.DeleteToken("shop")
+		b.DeletePeer(samplePeer.ID)
 		b.DeletePending(0x0102030405060708)
 		b.DeleteNeighbour("http://127.0.0.1:5001")
 		b.ClearGoal()
@@ -126,6 +127,7 @@ func TestDamagedRecord(t *testing.T) {
 		"leaves":     func() error { _, err := s.Leaves(accounts.Key{}, 0); return err },
 		"neighbours": func() error { _, err := s.Neighbours(); return err },
 		"all leaves": func() error { return lastError(s.AllLeaves()) },
+		"peers":      func() error { _, err := s.Peers(); return err },
 		"accounts":   func() error { return lastError(s.Accounts()) },
 		"pending":    func() error { return lastError(s.Pending()) },
 	}
