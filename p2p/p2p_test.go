@@ -1,0 +1,87 @@
+package p2p
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"cairn/consensus"
+)
+
+// Three nodes in a line: what one has, all come to have.
+func TestLine(t *testing.T) {
+	rules := testRules(t, nil)
+	a, b, c := startNode(t, "a", rules, nil, nil), startNode(t, "b", rules, nil, nil), startNode(t, "c", rules, nil, nil)
+	a.mine(30)
+	waiting := a.pay()
+	b.join(a)
+	c.join(b)
+	agree(t, a, b, c)
+	for _, n := range []*testNode{b, c} {
+		eventually(t, "the pool of a is at "+n.name, func() bool { _, ok := n.chain.Pending(waiting); return ok })
+	}
+	id := c.pay()
+	eventually(t, "a transfer of c is at a", func() bool { _, ok := a.chain.Pending(id); return ok })
+	a.mine(1)
+	agree(t, a, b, c)
+	c.mine(3)
+	agree(t, c, b, a)
+	if got := a.chain.Tip().Height; got != 34 {
+		t.Errorf("height %d", got)
+	}
+	if p := b.Peers(); len(p) != 2 || p[0].Agent != "cairn/test" {
+		t.Errorf("%+v", p)
+	}
+}
+
+// A block is passed on to those who lack some of its transfers, or all.
+func TestMissingTransfers(t *testing.T) {
+	rules := testRules(t, nil)
+	a, b, c := startNode(t, "a", rules, nil, nil), startNode(t, "b", rules, nil, nil), startNode(t, "c", rules, nil, nil)
+	b.join(a)
+	c.join(b)
+	for range 300 {
+		a.pay()
+	}
+	a.mine(1) // at once: most of them are on their way
+	agree(t, a, b, c)
+}
+
+// A node of another network is left, and both sides hear why.
+func TestOtherNetwork(t *testing.T) {
+	a := startNode(t, "a", testRules(t, nil), nil, nil)
+	b := startNode(t, "b", testRules(t, func(r *consensus.Rules) { r.Name = "other" }), nil, nil)
+	if err := b.Connect(t.Context(), a.Self().Addresses[0]); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("error %v", err)
+	}
+	if len(a.Peers())+len(b.Peers()) > 0 {
+		t.Error("they are connected")
+	}
+}
+
+// Nodes find each other through one that knows them all.
+func TestDiscovery(t *testing.T) {
+	rules := testRules(t, nil)
+	var nodes []*testNode
+	for i := range 6 {
+		n := startNode(t, fmt.Sprintf("n%d", i), rules, nil, nil)
+		if i > 0 {
+			n.join(nodes[0])
+		}
+		nodes = append(nodes, n)
+	}
+	eventually(t, "the last knows more than the first", func() bool { return len(nodes[5].Peers()) >= 3 })
+}
+
+func TestAddresses(t *testing.T) {
+	a := startNode(t, "a", testRules(t, nil), nil, nil)
+	for _, address := range []string{"", "http://127.0.0.1:6000", "/ip4/127.0.0.1/tcp/6000", "/p2p/" + a.Self().ID, a.Self().Addresses[0]} {
+		if err := a.Connect(t.Context(), address); !errors.Is(err, ErrPeerAddress) {
+			t.Errorf("%q: error %v", address, err)
+		}
+	}
+	if _, err := a.Unban("someone"); !errors.Is(err, ErrPeerAddress) || !strings.Contains(err.Error(), "12D3KooW") {
+		t.Errorf("error %v", err)
+	}
+}
