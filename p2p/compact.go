@@ -19,8 +19,9 @@ import (
 // the right ones. It is the idea of Bitcoin's BIP 152.
 
 var (
-	// errWrongTransfer says that a peer answered with another transfer than it was
-	// asked for, and is to blame.
+	// errWrongTransfer says that a peer answered with other transfers than those that
+	// were announced. It is to blame if it made the announcement; what someone else
+	// made may be forged, since no header vouches for short ids.
 	errWrongTransfer = errors.New("not the transfers that were asked for")
 	// errCollision says that transfers with the announced.short ids are not those of
 	// the block. That can come about by chance: nobody is to blame, and the whole

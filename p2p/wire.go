@@ -85,14 +85,12 @@ func decodeHello(b []byte) (h hello, err error) {
 		in.fail("the agent %q is not printable ASCII", h.agent)
 	}
 	h.height = in.u32()
-	var work [32]byte
-	copy(work[:], in.take(len(work)))
-	h.work = consensus.WorkFromLittleEndian(work)
+	h.work = consensus.WorkFromLittleEndian(in.hash())
 	return h, in.end()
 }
 
 // announcement tells of a new block by the short ids of its transfers, which most
-// nodes have. See announce, and fill for what its reader does.
+// nodes have: see blockKey and shortID.
 type announcement struct {
 	header types.Header
 	reward types.Reward
@@ -114,7 +112,8 @@ func decodeAnnouncement(b []byte, maxBlockSize int) (a announcement, err error) 
 	return a, in.end()
 }
 
-// wants asks for transfers of a block, by their positions in it.
+// wants asks for transfers of a block, by their positions in it. Of each position is
+// written how many are left out since the one before, as a count.
 type wants struct {
 	block     types.Hash
 	positions []uint32 // at least one, strictly rising; 0 is the first transfer, after the reward
@@ -149,7 +148,8 @@ func decodeWants(b []byte, maxBlockSize int) (w wants, err error) {
 	return w, in.end()
 }
 
-// transfersAnswer is the answer to wants.
+// transfersAnswer is the answer to wants: 0, or 1 and the transfers in the order in
+// which they were asked for.
 type transfersAnswer struct {
 	found     bool // whether the node has the block; if not, that is all
 	transfers []types.Transfer

@@ -82,7 +82,6 @@ type form struct {
 }
 
 func forms() []form {
-	count253 := "fd fd00"
 	return []form{{
 		name: "hello",
 		golden: []string{
@@ -122,13 +121,13 @@ func forms() []form {
 		},
 		decode: func(b []byte) (encoder, error) { return decodeAnnouncement(b, testBlockSize) },
 		wrong: [][]string{
-			{hexHeader, "02", hexReward[2:], "00"},                                  // a transfer's version
-			{hexHeader, hexReward, "fd 0100", "0807060504030201"},                   // a count of 3 bytes for 1
-			{hexHeader, hexReward, "fe 01000000", "0807060504030201"},               // of 5
-			{hexHeader, hexReward, "ff 0100000000000000", "0807060504030201"},       // of 9
-			{hexHeader, hexReward, "66", strings.Repeat("0807060504030201", 102)},   // more than fit into a block
-			{hexHeader, hexReward, "65", strings.Repeat("0807060504030201", 100)},   // one short
-			{hexHeader, hexReward, count253, strings.Repeat("080706050403020", 16)}, // a large count
+			{hexHeader, "02", hexReward[2:], "00"},                                   // a transfer's version
+			{hexHeader, hexReward, "fd 0100", "0807060504030201"},                    // a count of 3 bytes for 1
+			{hexHeader, hexReward, "fe 01000000", "0807060504030201"},                // of 5
+			{hexHeader, hexReward, "ff 0100000000000000", "0807060504030201"},        // of 9
+			{hexHeader, hexReward, "66", strings.Repeat("0807060504030201", 102)},    // more than fit into a block
+			{hexHeader, hexReward, "65", strings.Repeat("0807060504030201", 100)},    // one short
+			{hexHeader, hexReward, "fd fd00", strings.Repeat("080706050403020", 16)}, // a large count
 			{hexHeader, hexReward, "fe ffffffff"},
 			{hexHeader, hexReward, "ff ffffffffffffffff"},
 		},
