@@ -186,8 +186,14 @@ func (n *Network) validateBlock(ctx context.Context, from peer.ID, msg *pubsub.M
 		return pubsub.ValidationIgnore
 	}
 	n.peers.saw(from, state.Height, state.Work)
-	b, fresh := n.blocks.begin(hash, n.take(a))
-	if !fresh {
+	part := n.take(a)
+	if len(part.missing()) == 0 {
+		if _, err := part.block(); err != nil { // nothing vouches for the short ids: see assembling
+			return pubsub.ValidationIgnore
+		}
+	}
+	b, first := n.blocks.begin(hash, attempt{from, part})
+	if !first {
 		return pubsub.ValidationIgnore
 	}
 	if tooNew || parent.Hash != tip.Hash {

@@ -21,6 +21,8 @@ import (
 const (
 	// maxAssembling is how many announced blocks are put together at a time.
 	maxAssembling = 8
+	// maxTries is how many announcements of one block are looked at.
+	maxTries = 4
 	// assemblyTime is how long that may take for one, before the sync has to find it.
 	assemblyTime = 30 * time.Second
 	// patience is how long a peer that asks for a block's transfers is let wait for a
@@ -35,27 +37,53 @@ type assembly struct {
 	all map[types.Hash]*assembling
 }
 
-// assembling is one of them.
+// assembling is one of them. Nothing in an announcement vouches for its short ids, so
+// that anybody can put others under a good header: whoever passes that on, before the
+// block is whole, does not know it, nor does whoever is asked for what it names. So
+// nobody is blamed for that, and what others announce of the same block counts too.
 type assembling struct {
 	hash  types.Hash
-	part  *partial
+	tries []attempt     // guarded by assembly.mu
 	whole chan struct{} // closed when block is set, or never will be
 	block *types.Block  // nil: it could not be put together
 }
 
-// begin takes in a block, unless it is there already or there are too many.
-func (a *assembly) begin(hash types.Hash, p *partial) (*assembling, bool) {
+// attempt is one announcement of a block, filled from the pool.
+type attempt struct {
+	from peer.ID
+	part *partial
+}
+
+// begin takes in an announcement, and tells whether it is the first of its block. Of
+// others a few are kept; where there are too many blocks, none is.
+func (a *assembly) begin(hash types.Hash, t attempt) (b *assembling, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.all[hash] != nil || len(a.all) >= maxAssembling {
+	if b = a.all[hash]; b != nil {
+		if len(b.tries) < maxTries {
+			b.tries = append(b.tries, t)
+		}
+		return b, false
+	}
+	if len(a.all) >= maxAssembling {
 		return nil, false
 	}
 	if a.all == nil {
 		a.all = make(map[types.Hash]*assembling)
 	}
-	b := &assembling{hash: hash, part: p, whole: make(chan struct{})}
+	b = &assembling{hash: hash, tries: []attempt{t}, whole: make(chan struct{})}
 	a.all[hash] = b
 	return b, true
+}
+
+// try returns one of the announcements of a block.
+func (a *assembly) try(b *assembling, number int) (t attempt, found bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if number < len(b.tries) {
+		return b.tries[number], true
+	}
+	return attempt{}, false
 }
 
 func (a *assembly) get(hash types.Hash) *assembling {
@@ -97,41 +125,47 @@ func (n *Network) complete(ctx context.Context, from peer.ID, b *assembling) {
 	}
 }
 
-// assemble gets what is missing, from whoever announced the block, then from others.
+// assemble puts a block together from one of its announcements, with what is missing
+// from whoever sent that, then from others.
 func (n *Network) assemble(ctx context.Context, from peer.ID, b *assembling) (err error) {
-	askable := slices.DeleteFunc(n.peers.friends(), func(id peer.ID) bool { return id == from })
-	askable = append([]peer.ID{from}, askable[:min(len(askable), 3)]...)
-	for _, id := range askable {
-		if err = n.fill(ctx, id, b); err == nil || ctx.Err() != nil {
+	others := slices.DeleteFunc(n.peers.friends(), func(id peer.ID) bool { return id == from })
+	others = others[:min(len(others), maxTries)]
+	for number := 0; ; number++ {
+		t, found := n.blocks.try(b, number)
+		if !found {
 			return err
 		}
-		if errors.Is(err, errFormat) || errors.Is(err, errWrongTransfer) {
-			n.blame(id, grave, err)
+		for _, id := range append([]peer.ID{t.from}, others...) {
+			if b.block, err = n.fill(ctx, id, b.hash, t.part); err == nil || ctx.Err() != nil {
+				return err
+			}
+			if errors.Is(err, errFormat) {
+				n.blame(id, grave, err)
+			}
 		}
 	}
-	return err
 }
 
 // fill gets what is missing from one peer, or everything where what was in the pool
 // turns out to be something else.
-func (n *Network) fill(ctx context.Context, id peer.ID, b *assembling) (err error) {
+func (n *Network) fill(ctx context.Context, id peer.ID, hash types.Hash, p *partial) (block *types.Block, err error) {
 	for range 2 {
-		if missing := b.part.missing(); len(missing) > 0 {
-			if err := n.want(ctx, id, b, missing); err != nil {
-				return err
+		if missing := p.missing(); len(missing) > 0 {
+			if err := n.want(ctx, id, hash, p, missing); err != nil {
+				return nil, err
 			}
 		}
-		if b.block, err = b.part.block(); err == nil {
-			return nil
+		if block, err = p.block(); err == nil {
+			return block, nil
 		}
-		b.part = b.part.announced.fill(func(func(*mempool.Entry) bool) {})
+		*p = *p.announced.fill(func(func(*mempool.Entry) bool) {})
 	}
-	return err
+	return nil, err
 }
 
 // want asks a peer for transfers of a block.
-func (n *Network) want(ctx context.Context, id peer.ID, b *assembling, missing []uint32) error {
-	answer, err := n.ask(ctx, id, wantsProtocol, wants{block: b.hash, positions: missing}.append(nil), n.maxBlock())
+func (n *Network) want(ctx context.Context, id peer.ID, hash types.Hash, p *partial, missing []uint32) error {
+	answer, err := n.ask(ctx, id, wantsProtocol, wants{block: hash, positions: missing}.append(nil), n.maxBlock())
 	if err != nil {
 		return err
 	}
@@ -140,9 +174,9 @@ func (n *Network) want(ctx context.Context, id peer.ID, b *assembling, missing [
 	case err != nil:
 		return err
 	case !a.found:
-		return fmt.Errorf("it does not have block %v", b.hash)
+		return fmt.Errorf("it does not have block %v", hash)
 	}
-	return b.part.put(missing, a.transfers)
+	return p.put(missing, a.transfers)
 }
 
 func (n *Network) serveWants(_ peer.ID, s network.Stream) error {
