@@ -147,8 +147,11 @@ func (n *Network) reject(from peer.ID, why error) pubsub.ValidationResult {
 // validateBlock decides on an announcement. One that follows the tip is passed on
 // after its proof of work, and after its Merkle root where nothing is missing; what
 // follows then is this node's own matter. Any other has to become the best chain
-// first. What is known, too new, no heavier, or hangs on nothing known here is nobody's
-// fault.
+// first, and so has one of a peer whose last block was not a good one, or that has
+// announced none yet: whoever wants a bad block passed on has to find a good one
+// before. What is known, too new, no heavier, or hangs on nothing known here is
+// nobody's fault; nor is a bad block itself, which was passed on before that was known,
+// but one on top of it is.
 func (n *Network) validateBlock(ctx context.Context, from peer.ID, msg *pubsub.Message) pubsub.ValidationResult {
 	if from == n.host.ID() {
 		return pubsub.ValidationAccept
@@ -157,12 +160,13 @@ func (n *Network) validateBlock(ctx context.Context, from peer.ID, msg *pubsub.M
 	if err != nil {
 		return n.reject(from, err)
 	}
+	allowed, proved := false, false
+	n.peers.with(from, func(s *standing) { allowed, proved = s.block.Allow(), s.proved })
+	if !allowed {
+		return pubsub.ValidationIgnore
+	}
 	hash := a.header.Hash()
-	_, status, err := n.chain.State(hash)
-	switch {
-	case err == nil && status&store.Invalid != 0:
-		return n.reject(from, fmt.Errorf("block %v: %w", hash, chain.ErrInvalid))
-	case !errors.Is(err, store.ErrNotFound):
+	if _, _, err := n.chain.State(hash); !errors.Is(err, store.ErrNotFound) {
 		return pubsub.ValidationIgnore
 	}
 	parent, status, err := n.chain.State(a.header.Previous)
@@ -196,7 +200,7 @@ func (n *Network) validateBlock(ctx context.Context, from peer.ID, msg *pubsub.M
 	if !first {
 		return pubsub.ValidationIgnore
 	}
-	if tooNew || parent.Hash != tip.Hash {
+	if tooNew || parent.Hash != tip.Hash || !proved {
 		n.complete(ctx, from, b)
 		if n.chain.Tip().Hash != hash {
 			return pubsub.ValidationIgnore

@@ -20,12 +20,13 @@ var errOtherNetwork = errors.New("it is of another network")
 func (n *Network) onConnected(_ network.Network, c network.Conn) {
 	id := c.RemotePeer()
 	inbound := c.Stat().Direction == network.DirInbound
-	if !n.peers.connected(id, c.RemoteMultiaddr(), inbound) {
+	n.peers.connected(id, c.RemoteMultiaddr(), inbound)
+	if n.peers.welcomed(id) {
 		return // another connection to the same peer
 	}
 	n.background(func(ctx context.Context) {
-		if !inbound {
-			if err := n.sayHello(ctx, id); err != nil {
+		if !inbound { // also where it dialled this node at the same moment
+			if err := n.sayHello(ctx, id); err != nil && !n.peers.welcomed(id) {
 				n.part(id, err)
 			}
 			return

@@ -73,6 +73,7 @@ type Network struct {
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
+	ending sync.Mutex     // so that nothing begins while Close waits
 	work   sync.WaitGroup // what ends with ctx
 }
 
@@ -151,7 +152,9 @@ func (n *Network) Run(ctx context.Context) error {
 
 // Close ends what New opened.
 func (n *Network) Close() error {
+	n.ending.Lock()
 	n.cancel()
+	n.ending.Unlock()
 	if n.server != nil {
 		n.server.Close() // there is nothing to do about its error
 	}
@@ -231,6 +234,8 @@ func (n *Network) ask(ctx context.Context, to peer.ID, id protocol.ID, question 
 
 // background runs do, and Close waits for it.
 func (n *Network) background(do func(ctx context.Context)) {
+	n.ending.Lock()
+	defer n.ending.Unlock()
 	if n.ctx.Err() == nil {
 		n.work.Go(func() { do(n.ctx) })
 	}

@@ -39,11 +39,12 @@ const (
 	banTime  = 24 * time.Hour
 )
 
-// transferRate and transferBurst bound the transfers of one peer's messages, in a
-// second and at once.
+// What is taken of one peer's messages, in a second and at once. More is passed over.
 const (
 	transferRate  = 2000
 	transferBurst = 20_000
+	blockRate     = 50
+	blockBurst    = 500
 )
 
 // peers are the nodes that are connected now.
@@ -63,25 +64,27 @@ type standing struct {
 	gossip   float64       // gossipsub's score
 	serving  int           // questions that are being answered
 	transfer *rate.Limiter // of its messages
+	block    *rate.Limiter // likewise
+	proved   bool          // the last block that it announced first was a good one
 	summary  time.Time     // when it asked for the pool last
 	shared   time.Time     // when it asked for addresses last
 	notYet   time.Time     // not to be synced with before
 	ahead    bool          // it has a block that hangs on nothing known here
 }
 
-// connected takes a peer in, and tells whether it was not there yet.
-func (p *peers) connected(id peer.ID, address ma.Multiaddr, inbound bool) bool {
+// connected takes a peer in, if it is not there yet.
+func (p *peers) connected(id peer.ID, address ma.Multiaddr, inbound bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.all[id] != nil {
-		return false
+		return
 	}
 	p.all[id] = &standing{
 		Peer:     Peer{ID: id.String(), Address: address.String(), Inbound: inbound, Connected: time.Now()},
 		address:  address,
 		transfer: rate.NewLimiter(transferRate, transferBurst),
+		block:    rate.NewLimiter(blockRate, blockBurst),
 	}
-	return true
 }
 
 func (p *peers) disconnected(id peer.ID) {

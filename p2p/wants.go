@@ -113,9 +113,11 @@ func (n *Network) complete(ctx context.Context, from peer.ID, b *assembling) {
 	var bad *chain.BlockError
 	switch {
 	case err == nil:
+		n.peers.with(from, func(s *standing) { s.proved = true })
 	case errors.Is(err, consensus.ErrTooNew):
 		n.log.Debug("a block is held until its time", "block", b.hash, "peer", from)
 	case errors.As(err, &bad):
+		n.peers.with(from, func(s *standing) { s.proved = false })
 		n.blame(from, slight, err)
 	case ctx.Err() != nil && n.ctx.Err() != nil:
 	default:
