@@ -85,7 +85,7 @@ type source struct {
 	address string // base URL, as registered
 	carrier http.RoundTripper
 	limits  limits
-	clock   func(address, date string, began time.Time) // is told of the Date of each answer
+	clock   func(address, date string, began time.Time) // is told of the Date of each answer; nil: nobody is
 }
 
 // answer is the body of an answer that is still being read. Reading fails with
@@ -120,7 +120,9 @@ func (s *source) get(ctx context.Context, path string, least int) (*answer, erro
 		cancel(nil)
 		return nil, err
 	}
-	s.clock(s.address, a.Header.Get("Date"), began)
+	if s.clock != nil {
+		s.clock(s.address, a.Header.Get("Date"), began)
+	}
 	return a, nil
 }
 

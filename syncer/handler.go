@@ -28,7 +28,7 @@ const (
 
 // Handler serves this node's chain to its neighbours: everything below Path. An
 // answer is streamed, and at most writeSize bytes and one block are held at a
-// time. It changes nothing, so it needs no token.
+// time, besides one genesis file for all. It changes nothing, so it needs no token.
 func (s *Syncer) Handler() http.Handler {
 	return http.HandlerFunc(s.serve)
 }
@@ -48,8 +48,10 @@ func (s *Syncer) serve(rw http.ResponseWriter, r *http.Request) {
 		answer, keys = s.serveHeaders, []string{"after", "max"}
 	case blocksPath:
 		answer, keys = s.serveBlocks, []string{"hash"}
+	case genesisPath:
+		answer = s.serveGenesis
 	default:
-		problem(rw, http.StatusNotFound, "there is nothing at this path; this node serves "+tipPath+", "+headersPath+" and "+blocksPath)
+		problem(rw, http.StatusNotFound, "there is nothing at this path; this node serves "+tipPath+", "+headersPath+", "+blocksPath+" and "+genesisPath)
 		return
 	}
 	if r.Method != http.MethodGet {
@@ -298,6 +300,12 @@ func (s *Syncer) findBlock(hash types.Hash) ([]byte, uint32, error) {
 	}
 	block, err := s.store.BlockBytes(state.Height, hash)
 	return block, state.Height, err
+}
+
+func (s *Syncer) serveGenesis(w *stream, _ url.Values) error {
+	file := s.genesis()
+	w.begin(int64(len(file)))
+	return w.write(file)
 }
 
 // parseQuery reads a query that has each of its keys once and no others.

@@ -138,6 +138,8 @@ func TestServeRefuses(t *testing.T) {
 		{"HEAD", tipPath, 405},
 		{"OPTIONS", headersPath, 405},
 		{"PUT", blocksPath, 405},
+		{"HEAD", genesisPath, 405},
+		{"GET", genesisPath + "?a=b", 400},
 		{"GET", Path, 404},
 		{"GET", "/sync/2/tip", 404},
 		{"GET", tipPath + "/", 404},

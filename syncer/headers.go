@@ -20,6 +20,8 @@ type branch struct {
 	first  uint32          // height of hashes[0]
 	hashes []types.Hash    // of the run, bodies not seen yet
 	tip    consensus.State // after the run; the block that it hangs on when it is empty
+	shown  consensus.Work  // what the chain has at least, by these headers and those that were read ahead
+	ahead  []types.Hash    // where the rounds that follow ended when they were read ahead, until there was enough work
 	more   bool            // the round is full, and the neighbour's chain goes on
 	fault  *failure        // why nothing more was read; nil if all is well
 	tooNew error           // the same where nobody is to blame
@@ -32,14 +34,15 @@ func (b *branch) contains(height uint32, hash types.Hash) bool {
 }
 
 // readBranch reads one round of at most max headers after the last block of
-// locator that the neighbour has, and validates them as they come. What claim
-// the neighbour made before bounds what it may say now: the work of an honest
+// locator that the neighbour has, and validates them as they come. They follow
+// from, which need not be stored, or any block that is where that is zero. What
+// claim the neighbour made before bounds what it may say now: the work of an honest
 // node's chain never falls.
 //
 // A rule that is broken, or work that is not there, is the branch's fault; the
 // valid part before it is returned. An error is a *failure of the neighbour that
 // leaves nothing to go on with, or this node's own.
-func (s *Syncer) readBranch(ctx context.Context, src *source, locator []types.Hash, max int, earlier claim) (*branch, error) {
+func (s *Syncer) readBranch(ctx context.Context, src *source, from consensus.State, locator []types.Hash, max int, earlier claim) (*branch, error) {
 	inTime, cancel := context.WithTimeoutCause(ctx, s.limits.headers, errStall)
 	defer cancel()
 	stream, err := src.headers(inTime, locator, max)
@@ -47,7 +50,7 @@ func (s *Syncer) readBranch(ctx context.Context, src *source, locator []types.Ha
 		return nil, src.failed(ctx, err)
 	}
 	defer stream.Close()
-	b := &branch{claim: stream.claim}
+	b := &branch{claim: stream.claim, first: from.Height + 1, tip: from}
 	switch {
 	case b.claim.Chain != s.chain.Rules().ChainID():
 		return nil, s.otherNetwork(b.claim)
@@ -58,6 +61,7 @@ func (s *Syncer) readBranch(ctx context.Context, src *source, locator []types.Ha
 		return nil, src.failed(ctx, err)
 	}
 	b.compare(stream.count, max)
+	b.shown = b.tip.Work
 	return b, nil
 }
 
@@ -91,7 +95,7 @@ func (s *Syncer) validate(b *branch, headers *headerReader) error {
 		state, err := rules.ValidateHeader(b.tip, h, now)
 		switch {
 		case errors.Is(err, consensus.ErrTooNew):
-			b.tooNew = fmt.Errorf("its chain was taken up to block %d; the next is not valid yet: %w", b.tip.Height, err)
+			b.tooNew = fmt.Errorf("its chain is valid up to block %d; the next is not valid yet: %w", b.tip.Height, err)
 			return nil
 		case err != nil:
 			b.fault = fail(Invalid, "block %d (%v): %v", b.tip.Height+1, h.Hash(), err)
@@ -109,6 +113,14 @@ func (s *Syncer) validate(b *branch, headers *headerReader) error {
 
 // hangOn looks up the block that the first header follows.
 func (s *Syncer) hangOn(b *branch, parent types.Hash) error {
+	switch b.tip.Hash {
+	case types.Hash{}:
+	case parent:
+		return nil
+	default:
+		b.fault = fail(Lying, "has block %d (%v) no longer, which it showed before", b.tip.Height, b.tip.Hash)
+		return nil
+	}
 	state, status, err := s.chain.State(parent)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -124,7 +136,7 @@ func (s *Syncer) hangOn(b *branch, parent types.Hash) error {
 
 // hangOnClaim puts an empty branch where the neighbour says that its tip is.
 func (s *Syncer) hangOnClaim(b *branch) error {
-	if len(b.hashes) > 0 {
+	if b.tip.Hash != (types.Hash{}) {
 		return nil
 	}
 	state, _, err := s.chain.State(b.claim.Hash)
@@ -162,6 +174,15 @@ func (b *branch) compare(count, max int) {
 		b.fault = fail(Lying, "claims work %v at height %d; its headers show %v at height %d",
 			b.claim.Work, b.claim.Height, b.tip.Work, b.tip.Height)
 	}
+}
+
+// leadsTo holds the round that follows b against what was read ahead: it ends as
+// it did then, or carries by itself what the chain was to show.
+func (b *branch) leadsTo(next *branch) bool {
+	if len(b.ahead) > 0 && next.tip.Hash == b.ahead[0] {
+		next.shown, next.ahead = b.shown, b.ahead[1:]
+	}
+	return next.shown.Cmp(b.shown) >= 0
 }
 
 // missing returns the part of a branch whose bodies are to be fetched. Stored

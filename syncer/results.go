@@ -11,7 +11,7 @@ import (
 const (
 	Adopted      = "adopted"       // its chain has become this node's
 	Same         = "same"          // it has the chain that this node has
-	NotHeavier   = "not-heavier"   // its chain has no more work than this node's, which stays
+	NotHeavier   = "not-heavier"   // its chain has no more work than this node's, which stays, or than the network's has at least
 	Self         = "self"          // it is this node
 	Unreachable  = "unreachable"   // it cannot be connected to, or the connection broke
 	Slow         = "slow"          // it made no progress for 30 seconds, or took 5 minutes for headers
@@ -21,6 +21,7 @@ const (
 	NotANode     = "not-a-node"    // something else answers there
 	OtherNetwork = "other-network" // its genesis block is another one
 	Lying        = "lying"         // it claims work that its headers do not show
+	TooNew       = "too-new"       // its headers are ahead of this node's clock before they show enough work
 	Invalid      = "invalid"       // its chain breaks a rule; what comes before may have been adopted
 	Malformed    = "malformed"     // its answers are not of the sync format
 	Withheld     = "withheld"      // it shows headers and does not have the blocks
@@ -28,12 +29,13 @@ const (
 
 // NeighbourResult says what came of one neighbour.
 type NeighbourResult struct {
-	Address string // base URL, as registered
+	Address string // base URL, as registered or as it was given to SyncWith
 	Result  string // one of the words above
 	Detail  string // a sentence for people; what came from the neighbour is quoted and cut
 }
 
-// Result says what came of asking all neighbours, in the order of Neighbours.
+// Result says what came of asking all neighbours, in the order of Neighbours or
+// in that of the addresses that SyncWith was given.
 type Result struct {
 	Available  bool // some neighbour gave a valid chain, be it lighter
 	Replaced   bool // this node's chain changed to a neighbour's

@@ -160,6 +160,11 @@ func (v *session) onClaim(ctx context.Context, p *peer, c claim, err error) {
 	if c.Work.Cmp(tip.Work) <= 0 {
 		return
 	}
+	if c.Work.Cmp(v.s.minWork) < 0 {
+		p.blame(fail(NotHeavier, "claims work %v; the chain of this network is known to have at least %v, and no other is taken before this node has it",
+			c.Work, v.s.minWork))
+		return
+	}
 	c.Instance = [16]byte{}
 	g := v.groups[c]
 	if g == nil {
@@ -191,17 +196,68 @@ func (v *session) readNext(ctx context.Context, g *group) {
 }
 
 func (v *session) firstRound(ctx context.Context, p *peer) (*branch, error) {
+	locator, err := v.s.chain.Locator()
+	if err != nil {
+		return nil, errOwn{err}
+	}
+	b, err := v.inLane(ctx, p, consensus.State{}, locator, v.s.limits.round)
+	if err != nil || !b.more || b.shown.Cmp(v.s.least()) >= 0 {
+		return b, err
+	}
+	return b, v.readAhead(ctx, p, b)
+}
+
+// inLane reads a round of headers when a lane is free. A neighbour whose chain has
+// many rounds queues for each, so that it leaves the lanes to others as well.
+func (v *session) inLane(ctx context.Context, p *peer, from consensus.State, locator []types.Hash, count int) (*branch, error) {
 	select {
 	case v.lane <- struct{}{}:
 		defer func() { <-v.lane }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	locator, err := v.s.chain.Locator()
-	if err != nil {
-		return nil, errOwn{err}
+	return v.s.readBranch(ctx, p.source, from, locator, count, p.claim)
+}
+
+// readAhead reads the rounds after b, which is full, until its chain has shown
+// enough work for bodies to be fetched. Nothing of a round is kept but the hash
+// that it ended with, to which the second reading is held: otherwise one chain
+// could show the work, and another, of little work and without end, fill the disk.
+// The last round needs no hash, since it shows enough work by itself.
+//
+// The claim bounds how many headers there are, and where this node has a chain of
+// its network already, limits.headers how long it takes.
+func (v *session) readAhead(ctx context.Context, p *peer, b *branch) error {
+	began := time.Now()
+	for last := b; ; {
+		own, least := v.s.chain.Tip().Work, v.s.least()
+		switch {
+		case last.tip.Work.Cmp(least) >= 0:
+			b.shown = least
+			return nil
+		case b.claim.Work.Cmp(least) < 0:
+			return nil // meanwhile this node has more: nothing will be fetched
+		case last.fault != nil:
+			return last.fault
+		case last.tooNew != nil:
+			return fail(TooNew, "claims work %v; its headers show %v so far, where at least %v is needed: %v",
+				b.claim.Work, last.tip.Work, least, last.tooNew)
+		case last.tip.Height >= b.claim.Height:
+			return fail(Lying, "claims work %v at height %d; its headers show %v there", b.claim.Work, b.claim.Height, last.tip.Work)
+		case own.Cmp(v.s.minWork) >= 0 && time.Since(began) > v.s.limits.headers:
+			return fail(Slow, "its headers show no more work than this node's chain has after %v", v.s.limits.headers)
+		}
+		if last != b {
+			b.ahead = append(b.ahead, last.tip.Hash)
+		}
+		count := int(min(uint32(v.s.limits.round), b.claim.Height-last.tip.Height))
+		locator := []types.Hash{last.tip.Hash, v.s.chain.Rules().ChainID()}
+		next, err := v.inLane(ctx, p, last.tip, locator, count)
+		if err != nil {
+			return err
+		}
+		last = next
 	}
-	return v.s.readBranch(ctx, p.source, locator, v.s.limits.round, p.claim)
 }
 
 func (v *session) onBranch(g *group, p *peer, b *branch, err error) {
@@ -220,17 +276,16 @@ func (v *session) onBranch(g *group, p *peer, b *branch, err error) {
 }
 
 // best takes the candidate with the most work out of those that are ready, and
-// drops those that have no more work than the tip: no body of them is fetched.
-// Where a round is full, the rest of the chain may have it.
+// drops those that did not show enough: no body of them is fetched.
 func (v *session) best() *candidate {
-	tip := v.s.chain.Tip()
+	least := v.s.least()
 	v.ready = slices.DeleteFunc(v.ready, func(c *candidate) bool {
-		return !c.more && c.tip.Work.Cmp(tip.Work) <= 0 || len(c.hashes) == 0
+		return c.shown.Cmp(least) < 0 || len(c.hashes) == 0
 	})
 	if len(v.ready) == 0 {
 		return nil
 	}
-	c := slices.MaxFunc(v.ready, func(a, b *candidate) int { return a.tip.Work.Cmp(b.tip.Work) })
+	c := slices.MaxFunc(v.ready, func(a, b *candidate) int { return a.shown.Cmp(b.shown) })
 	v.ready = slices.DeleteFunc(v.ready, func(other *candidate) bool { return other == c })
 	return c
 }
@@ -285,7 +340,7 @@ func (v *session) nextRound(ctx context.Context, c *candidate, target claim) (*c
 		if !p.usable {
 			continue
 		}
-		b, err := v.s.readBranch(ctx, p.source, locator, count, target)
+		b, err := v.s.readBranch(ctx, p.source, consensus.State{}, locator, count, target)
 		if err != nil {
 			if wordOf(err) == "" {
 				return nil, err
@@ -298,6 +353,11 @@ func (v *session) nextRound(ctx context.Context, c *candidate, target claim) (*c
 		}
 		if len(b.hashes) == 0 || b.tip.Work.Cmp(c.tip.Work) <= 0 {
 			continue // it has another chain by now
+		}
+		if !c.leadsTo(b) {
+			p.blame(fail(Lying, "showed work %v before any of its blocks were fetched; when read again, its headers end in %v at height %d with work %v",
+				c.shown, b.tip.Hash, b.tip.Height, b.tip.Work))
+			continue
 		}
 		return &candidate{b, p, c.group}, nil
 	}

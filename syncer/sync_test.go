@@ -1,7 +1,9 @@
 package syncer
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -128,8 +130,9 @@ func TestHeaviestOfMany(t *testing.T) {
 	node.wantTip("c9")
 }
 
-// In rounds of ten headers, the blocks of a round come before more headers, on a
-// branch that overtakes only in its third round too.
+// In rounds of ten headers, the blocks of a round come before more headers. On a
+// branch that overtakes only in its third round, the headers of three rounds come
+// before the first blocks, and those of two once more.
 func TestRounds(t *testing.T) {
 	n := newNetwork(t, nil)
 	n.Chain("a", chaintest.Genesis, 25, chaintest.Spec{})
@@ -145,6 +148,9 @@ func TestRounds(t *testing.T) {
 	want := []string{tipPath, headersPath, blocksPath, headersPath, blocksPath, headersPath, blocksPath, headersPath, blocksPath}
 	if !slices.Equal(calls, want) {
 		t.Errorf("asked in the order %v", calls)
+	}
+	if s.asked(headersPath) != 6 {
+		t.Errorf("headers were asked for %d times", s.asked(headersPath))
 	}
 }
 
@@ -323,11 +329,17 @@ func TestOneAtATime(t *testing.T) {
 			s.serveTip(w, r)
 			inside.Add(-1)
 		}
-		node.register(n.host("a", s))
+		address := n.host("a", s)
+		node.register(address)
 		results := make(chan error)
-		for range 5 {
+		for i := range 5 {
 			go func() {
-				_, err := node.Sync(t.Context())
+				var err error
+				if i%2 == 0 {
+					_, err = node.Sync(t.Context())
+				} else {
+					_, err = node.SyncWith(t.Context(), node.transport, []string{address})
+				}
 				results <- err
 			}()
 		}
@@ -419,6 +431,46 @@ func TestStoredBranch(t *testing.T) {
 	node.register(n.host("b", n.stranger(b...)))
 	node.wantSync(true, Adopted)
 	node.wantTip("b20")
+}
+
+// Nodes that the caller reaches are asked, and nobody else, and nothing of them is
+// kept. One that is a block ahead costs three calls.
+func TestSyncWith(t *testing.T) {
+	n := newNetwork(t, nil)
+	n.Chain("a", chaintest.Genesis, 30, chaintest.Spec{})
+	full, node := n.node().has(names("a", 1, 29)...), n.node()
+	peer, neighbour := &counter{Handler: full.Handler()}, &counter{Handler: full.Handler()}
+	node.register(n.host("neighbour", neighbour))
+	var log bytes.Buffer
+	node.log = slog.New(slog.NewTextHandler(&log, nil))
+	carrier := newTransport()
+	defer carrier.CloseIdleConnections()
+	carrier.DialContext = n.dial
+	node.transport = nil // is not to be used
+	addresses := []string{"http://nowhere", n.host("peer", peer)}
+	for _, want := range []string{"a29", "a30"} {
+		peer.calls = nil
+		r, err := node.SyncWith(t.Context(), carrier, addresses)
+		if err != nil || len(r.Neighbours) != 2 || !r.Replaced {
+			t.Fatal(r, err)
+		}
+		for i, word := range []string{Unreachable, Adopted} {
+			if got := r.Neighbours[i]; got.Address != addresses[i] || got.Result != word {
+				t.Errorf("%v, want %s of %s", got, word, addresses[i])
+			}
+		}
+		node.wantTip(want)
+		full.has("a30")
+	}
+	if want := []string{tipPath, headersPath, blocksPath}; !slices.Equal(peer.calls, want) {
+		t.Errorf("was asked %v for one block", peer.calls)
+	}
+	if len(neighbour.calls) > 0 {
+		t.Errorf("the neighbour was asked %v", neighbour.calls)
+	}
+	if _, clocks := node.Clock(); clocks != 0 || len(node.Neighbours()) != 1 || log.Len() > 0 {
+		t.Errorf("kept: %v, %d clocks, %s", node.Neighbours(), clocks, &log)
+	}
 }
 
 func TestOtherNetwork(t *testing.T) {

@@ -20,6 +20,7 @@ const (
 	tipPath     = Path + "tip"
 	headersPath = Path + "headers"
 	blocksPath  = Path + "blocks"
+	genesisPath = Path + "genesis"
 
 	mediaType = "application/octet-stream"
 )
