@@ -24,6 +24,7 @@ const startPatience = time.Minute
 type Process struct {
 	URL    string
 	cmd    *exec.Cmd
+	http   *http.Client // that reaches it
 	log    lockedBuffer
 	exited chan struct{}
 	err    error // of the wait; read after exited is closed
@@ -32,8 +33,13 @@ type Process struct {
 // Launch starts bin on a port of the loopback interface and waits until it
 // answers. The error has the node's log in it.
 func Launch(bin string, env []string, dir string, port int, args ...string) (*Process, error) {
-	p := &Process{URL: "http://127.0.0.1:" + strconv.Itoa(port), exited: make(chan struct{})}
-	p.cmd = exec.Command(bin, append([]string{"-p", strconv.Itoa(port)}, args...)...)
+	number := strconv.Itoa(port)
+	return launch(exec.Command(bin, append([]string{"-p", number}, args...)...), env, dir, "http://127.0.0.1:"+number, http.DefaultClient)
+}
+
+// launch runs the command of a node whose URL, seen by a client, is known.
+func launch(cmd *exec.Cmd, env []string, dir, url string, by *http.Client) (*Process, error) {
+	p := &Process{URL: url, cmd: cmd, http: by, exited: make(chan struct{})}
 	p.cmd.Env, p.cmd.Dir = env, dir
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
@@ -43,7 +49,7 @@ func Launch(bin string, env []string, dir string, port int, args ...string) (*Pr
 		p.err = p.cmd.Wait()
 		close(p.exited)
 	}()
-	if err := WaitReady(p.URL, p.exited, startPatience); err != nil {
+	if err := waitReady(by, p.URL, p.exited, startPatience); err != nil {
 		p.Kill()
 		return nil, fmt.Errorf("%w; its log:\n%s", err, p.Log())
 	}
@@ -66,6 +72,10 @@ func Start(t testing.TB, bin string, args ...string) *Process {
 // WaitReady waits until the node at url answers that it is ready, ended is closed
 // (it may be nil), or patience is over.
 func WaitReady(url string, ended <-chan struct{}, patience time.Duration) error {
+	return waitReady(http.DefaultClient, url, ended, patience)
+}
+
+func waitReady(by *http.Client, url string, ended <-chan struct{}, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
@@ -73,7 +83,7 @@ func WaitReady(url string, ended <-chan struct{}, patience time.Duration) error 
 		return err
 	}
 	for {
-		if resp, err := http.DefaultClient.Do(req); err == nil {
+		if resp, err := by.Do(req); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return nil
@@ -92,7 +102,7 @@ func WaitReady(url string, ended <-chan struct{}, patience time.Duration) error 
 // Client returns a client of the node.
 func (p *Process) Client(t testing.TB) *client.Client {
 	t.Helper()
-	c, err := client.New(p.URL, client.Options{})
+	c, err := client.New(p.URL, client.Options{HTTP: p.http})
 	must(t, err)
 	return c
 }
