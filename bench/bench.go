@@ -76,6 +76,7 @@ var groups = []struct {
 	{"events", (*run).events},
 	{"start", (*run).start},
 	{"memory", (*run).memory},
+	{"peers", (*run).peers},
 	{"size", (*run).size},
 }
 
@@ -98,15 +99,16 @@ type sizes struct {
 	// Blocks' worth of signed transfers that are submitted in each way, and readers of
 	// events.
 	submitBlocks, readers int
+	manyPeers             int           // of one node
 	repeats               int           // of what is done rather than kept up for a while
 	load                  time.Duration // that requests are sent for
 	burst                 time.Duration // that a bound is measured for
 }
 
 func (c *Config) sizes() sizes {
-	s := sizes{100_000, 30, 20, 10_000, 100_000, 10, 1000, 3, 2 * time.Second, time.Second}
+	s := sizes{100_000, 30, 20, 10_000, 100_000, 10, 1000, 50, 3, 2 * time.Second, time.Second}
 	if c.Quick {
-		s = sizes{1_000, 2, 2, 200, 500, 1, 10, 1, 200 * time.Millisecond, 50 * time.Millisecond}
+		s = sizes{1_000, 2, 2, 200, 500, 1, 10, 3, 1, 200 * time.Millisecond, 50 * time.Millisecond}
 	}
 	if c.Accounts != 0 {
 		s.accounts = c.Accounts

@@ -1,0 +1,212 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"cairn/api/client"
+	"cairn/chain"
+	"cairn/consensus"
+	"cairn/p2p"
+	"cairn/store"
+	"cairn/syncer"
+)
+
+// withPeers are the settings of a node on the peer-to-peer network, on loopback and on
+// a port that was free a moment ago.
+func withPeers() ([]string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer ln.Close()
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	return []string{"--p2p", "--p2p-host", "127.0.0.1", "--p2p-port", port}, err
+}
+
+// peers: an idle node with as many peers as it may have, and a chain that comes from
+// one over the streams of the network.
+func (r *run) peers() error {
+	if err := r.idle(); err != nil {
+		return err
+	}
+	return r.peerSync()
+}
+
+// idle measures a node whose peers, in this process, have nothing to say.
+func (r *run) idle() error {
+	settings, err := withPeers()
+	if err != nil {
+		return err
+	}
+	return r.withNode(func(p *process) error {
+		c, err := client.New(p.url, client.Options{})
+		if err != nil {
+			return err
+		}
+		self, err := c.Peers(r.ctx)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(r.ctx)
+		ended := make(chan error, r.manyPeers)
+		for range r.manyPeers {
+			go func() { ended <- idlePeer(ctx, self.Addresses[0]) }()
+		}
+		defer func() {
+			cancel()
+			for range r.manyPeers {
+				<-ended
+			}
+		}()
+		for connected := 0; connected < r.manyPeers; {
+			r.progress("peers that connect", connected, r.manyPeers)
+			select {
+			case err := <-ended:
+				ended <- err
+				return fmt.Errorf("a peer ended: %w", err)
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			list, err := c.Peers(ctx)
+			if err != nil {
+				return err
+			}
+			connected = len(list.Peers)
+		}
+		wait := func(d time.Duration) error {
+			select {
+			case <-time.After(d):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if err := wait(10 * r.load); err != nil { // meshes form
+			return err
+		}
+		before, known := p.processor()
+		start := time.Now()
+		if err := wait(15 * r.load); err != nil {
+			return err
+		}
+		after, _ := p.processor()
+		if known {
+			r.plain("peers", fmt.Sprintf("memory of an idle node with %d peers", r.manyPeers), "MiB", float64(p.memory())/(1<<20))
+			r.plain("peers", "processor time of the same", "% of a core", 100*(after-before).Seconds()/time.Since(start).Seconds())
+		}
+		return nil
+	}, settings...)
+}
+
+// idlePeer is a node in memory that connects to another, until ctx ends.
+func idlePeer(ctx context.Context, address string) error {
+	s, err := store.Create("data", consensus.Dev(), store.Options{FS: vfs.NewMem()})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	m, err := chain.New(chain.Config{Store: s})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	syncs, err := syncer.New(syncer.Config{Chain: m, Store: s})
+	if err != nil {
+		return err
+	}
+	n, err := p2p.New(p2p.Config{Chain: m, Store: s, Syncer: syncs, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Peers: []string{address}})
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.Run(ctx), n.Close())
+}
+
+// processor returns the processor time that the process has had; false where the
+// system does not tell.
+func (p *process) processor() (time.Duration, bool) {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "stat"))
+	if err != nil {
+		return 0, false
+	}
+	const tick = 10 * time.Millisecond
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11]) // fields 14 and 15 of proc_pid_stat(5)
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * tick, true
+}
+
+// peerSync fetches the chain of `sync` over a peer's streams.
+func (r *run) peerSync() error {
+	dir, err := r.tenEach()
+	if err != nil {
+		return err
+	}
+	file, err := r.export(dir)
+	if err != nil {
+		return err
+	}
+	alone, err := r.median("import of the same", func() (time.Duration, error) { return r.importFile(file) })
+	if err != nil {
+		return err
+	}
+	settings, err := withPeers()
+	if err != nil {
+		return err
+	}
+	peer, err := r.launch(append([]string{"--data", dir}, settings...)...)
+	if err != nil {
+		return err
+	}
+	defer peer.stop()
+	c, err := client.New(peer.url, client.Options{})
+	if err != nil {
+		return err
+	}
+	self, err := c.Peers(r.ctx)
+	if err != nil {
+		return err
+	}
+	elapsed, err := r.median("sync with a peer", func() (elapsed time.Duration, err error) {
+		settings, err := withPeers()
+		if err != nil {
+			return 0, err
+		}
+		err = r.withNode(func(p *process) error {
+			newcomer, err := client.New(p.url, client.Options{})
+			if err != nil {
+				return err
+			}
+			start := time.Now()
+			if err := newcomer.AddPeer(r.ctx, self.Addresses[0]); err != nil {
+				return err
+			}
+			for {
+				status, err := newcomer.Status(r.ctx)
+				if err != nil {
+					return err
+				}
+				if elapsed = time.Since(start); int(status.Height) >= r.blocks {
+					return nil
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		}, settings...)
+		return elapsed, err
+	})
+	if err != nil {
+		return err
+	}
+	r.span("peers", fmt.Sprintf("a peer's %d blocks of 10, from connecting on", r.blocks), elapsed, "import of the same from a file", alone)
+	return nil
+}
