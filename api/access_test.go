@@ -42,7 +42,7 @@ func (n *testNode) token(name string, scope client.Scope) string {
 
 // What each scope allows, and what nobody needs a token for.
 func TestScopes(t *testing.T) {
-	n := newNode(t, nodeConfig{api: offLoopback})
+	n := newNode(t, nodeConfig{api: func(c *Config) { offLoopback(c); withPeers(c) }})
 	tokens := map[string]string{"own": bySecret, "none": "", "wrong": "Bearer ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 	for _, scope := range scopes {
 		tokens[string(scope)] = n.token("a token to "+string(scope), scope)
@@ -63,6 +63,12 @@ func TestScopes(t *testing.T) {
 		{"DELETE", "/v1/tokens/%s", "", "own operate"},
 		{"POST", "/v1/neighbours", `{"address":"http://%s.example"}`, "own operate"},
 		{"DELETE", "/v1/neighbours?address=http://%s.example", "", "own operate"},
+		{"GET", "/v1/peers", "", "own none read submit operate"},
+		{"POST", "/v1/peers", `{"address":"/ip4/192.168.1.7/tcp/1/p2p/%s"}`, "own operate"},
+		{"GET", "/v1/bans", "", "own operate"},
+		{"POST", "/v1/bans", `{"id":"12D3KooW%s","seconds":60}`, "own operate"},
+		{"DELETE", "/v1/bans/12D3KooW%s", "", "own operate"},
+		{"GET", "/v1/invite", "", "own none read submit operate"},
 		{"POST", "/register-node", `{"address":"http://%s.example"}`, "own operate"},
 	} {
 		for who, token := range tokens {

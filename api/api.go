@@ -17,6 +17,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -28,6 +29,7 @@ import (
 	"cairn/chain"
 	"cairn/consensus"
 	"cairn/miner"
+	"cairn/p2p"
 	"cairn/store"
 	"cairn/syncer"
 	"cairn/types"
@@ -41,6 +43,18 @@ type Signer interface {
 	Sign(*consensus.Rules, *types.Transfer) error
 }
 
+// Peers is the peer-to-peer network as the API needs it: a *p2p.Network.
+type Peers interface {
+	Self() p2p.Self
+	Peers() []p2p.Peer
+	Connect(ctx context.Context, address string) error
+	Disconnect(id string) (bool, error)
+	Bans() []p2p.Ban
+	Ban(id, reason string, d time.Duration) error
+	Unban(id string) (bool, error)
+	Invite() p2p.Invite
+}
+
 // Config is what New makes a handler of. Store, Chain, Miner and Syncer are required.
 type Config struct {
 	Store  *store.Store // where tokens are kept
@@ -48,6 +62,10 @@ type Config struct {
 	Miner  *miner.Miner
 	Syncer *syncer.Syncer
 
+	// Peers is the network that the node takes part in; nil: in none.
+	Peers Peers
+	// Closed says that only those with a key take part in that network.
+	Closed bool
 	// NodeAddress is paid for the blocks that are mined here; empty: nobody is.
 	NodeAddress types.Account
 	// Token is asked for by what changes the node, wherever others can reach it;
@@ -81,6 +99,8 @@ type server struct {
 	rules   *consensus.Rules
 	miner   *miner.Miner
 	syncer  *syncer.Syncer
+	peers   Peers // nil: off
+	closed  bool
 	address string // text of the node's address; empty when there is none
 	version string
 	started time.Time
@@ -108,6 +128,8 @@ func New(cfg Config) (http.Handler, error) {
 		rules:   cfg.Chain.Rules(),
 		miner:   cfg.Miner,
 		syncer:  cfg.Syncer,
+		peers:   cfg.Peers,
+		closed:  cfg.Closed,
 		version: cfg.Version,
 		started: time.Now(),
 		stall:   stallTime,

@@ -15,6 +15,7 @@ import (
 	"cairn/internal/jsonobject"
 	"cairn/mempool"
 	"cairn/miner"
+	"cairn/p2p"
 	"cairn/store"
 	"cairn/syncer"
 	"cairn/types"
@@ -127,6 +128,11 @@ func problemOf(err error) *client.Problem {
 		return refuse(client.ErrAddressFaulty, "address: %v", err)
 	case is(syncer.ErrTooMany):
 		return refuse(client.ErrTooMany, "%v", err)
+
+	case is(p2p.ErrPeerAddress):
+		return refuse(client.ErrPeerAddress, "%v", err)
+	case is(p2p.ErrUnreachable):
+		return refuse(client.ErrPeerUnreachable, "%v; check that it runs, and that a firewall lets its port through", err)
 
 	case is(mempool.ErrFull):
 		return refuse(client.ErrPoolFull, "%v; pay a higher fee or try again later", err)

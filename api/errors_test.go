@@ -12,6 +12,7 @@ import (
 	"cairn/internal/jsonobject"
 	"cairn/mempool"
 	"cairn/miner"
+	"cairn/p2p"
 	"cairn/store"
 	"cairn/syncer"
 	"cairn/types"
@@ -33,8 +34,9 @@ func TestProblemOf(t *testing.T) {
 		422: {
 			consensus.ErrAccount, consensus.ErrAccountText, consensus.ErrSystemAccount, consensus.ErrSmallOrder, consensus.ErrAmount,
 			consensus.ErrAmountText, consensus.ErrFee, consensus.ErrSum, consensus.ErrExpired, consensus.ErrExpiryTooFar, consensus.ErrSignature,
-			consensus.ErrUnexpectedSignature, syncer.ErrAddress,
+			consensus.ErrUnexpectedSignature, syncer.ErrAddress, p2p.ErrPeerAddress,
 		},
+		502: {p2p.ErrUnreachable},
 		503: {mempool.ErrFull, chain.ErrClosed, store.ErrFailed, context.Canceled, context.DeadlineExceeded},
 		500: {errPanic, errors.New("anything"), store.ErrDamaged, store.ErrNotFound, consensus.ErrCommitment, chain.ErrInvalid},
 	} {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"cairn/api/client"
 	"cairn/chain"
 	"cairn/consensus"
 )
@@ -92,6 +93,7 @@ var (
 	poolDesc       = describe("pool_transfers", "Transfers that wait for a block.")
 	poolBytesDesc  = describe("pool_bytes", "Memory that the waiting transfers occupy, estimated.")
 	neighboursDesc = describe("neighbours", "Registered neighbours.")
+	peersDesc      = prometheus.NewDesc("cairn_peers", "Peers that are connected, by who called.", []string{"direction"}, nil)
 	partsDesc      = prometheus.NewDesc("cairn_add_seconds_total", "What each part of adding blocks has taken, summed over cores.", []string{"part"}, nil)
 )
 
@@ -101,7 +103,7 @@ func describe(name, help string) *prometheus.Desc {
 
 // Describe sends what Collect may send.
 func (c chainCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{heightDesc, workDesc, tipTimeDesc, poolDesc, poolBytesDesc, neighboursDesc, partsDesc} {
+	for _, d := range []*prometheus.Desc{heightDesc, workDesc, tipTimeDesc, poolDesc, poolBytesDesc, neighboursDesc, peersDesc, partsDesc} {
 		ch <- d
 	}
 }
@@ -118,6 +120,13 @@ func (c chainCollector) Collect(ch chan<- prometheus.Metric) {
 		neighboursDesc: float64(len(c.s.syncer.Neighbours())),
 	} {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	}
+	peers := map[string]float64{client.DirectionIn: 0, client.DirectionOut: 0}
+	for _, p := range c.s.connected() {
+		peers[direction(p)]++
+	}
+	for d, count := range peers {
+		ch <- prometheus.MustNewConstMetric(peersDesc, prometheus.GaugeValue, count, d)
 	}
 	for _, p := range chain.Parts() {
 		ch <- prometheus.MustNewConstMetric(partsDesc, prometheus.CounterValue, c.s.chain.Spent(p).Seconds(), p.String())

@@ -133,6 +133,14 @@ var refusals = map[client.Rule]func(t *testing.T) answer{
 		return n.post("/v1/neighbours", `{"address":"http://last.example"}`)
 	},
 
+	client.ErrPeersOff: func(t *testing.T) answer { return newNode(t, nodeConfig{}).get("/v1/peers") },
+	client.ErrPeerAddress: func(t *testing.T) answer {
+		return newNode(t, nodeConfig{api: withPeers}).post("/v1/peers", `{"address":"http://127.0.0.1:5000"}`)
+	},
+	client.ErrPeerUnreachable: func(t *testing.T) answer {
+		return newNode(t, nodeConfig{api: withPeers}).post("/v1/peers", `{"address":"`+unreachable+`"}`)
+	},
+
 	client.ErrAccount: func(t *testing.T) answer { return keyed(t, nodeConfig{}).get("/v1/accounts/nobody") },
 	client.ErrSystemAccount: func(t *testing.T) answer {
 		return newNode(t, nodeConfig{}).post("/v1/transactions", `{"sender":"0","recipient":"a","amount":1}`)

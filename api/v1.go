@@ -230,4 +230,5 @@ func (d *docs) register() {
 	d.registerProofs()
 	d.registerEvents()
 	d.registerTokens()
+	d.registerPeers()
 }

@@ -118,9 +118,10 @@ func (c *checked) get200(target string, header ...string) answer {
 func TestDocument(t *testing.T) {
 	for _, rules := range []*consensus.Rules{consensus.Dev(), keyedRules(t, nil)} {
 		t.Run(rules.Name, func(t *testing.T) {
-			n := newNode(t, nodeConfig{rules: rules, recipient: accountIf(rules)})
+			n := newNode(t, nodeConfig{rules: rules, recipient: accountIf(rules), api: withPeers})
 			c := &checked{n, newDocument(t, n)}
 			c.node()
+			c.peers()
 			c.tokens()
 			c.money()
 			c.blocksAndAccounts()

@@ -73,6 +73,7 @@ func (s *server) status(context.Context, *none) (client.Status, error) {
 		Sync:        client.SyncStatus{Height: tip.Height},
 		Disk:        client.DiskStatus(s.store.Disk()),
 		Neighbours:  len(s.syncer.Neighbours()),
+		Peers:       len(s.connected()),
 		Version:     s.version,
 		NodeAddress: s.address,
 		Uptime:      int64(time.Since(s.started) / time.Second),

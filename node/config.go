@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"runtime/debug"
 
 	"cairn/consensus"
 	"cairn/mempool"
+	"cairn/p2p"
 	"cairn/store"
 )
 
@@ -69,6 +71,36 @@ type Config struct {
 	// none. Default: 100.
 	RateLimit int
 
+	// P2P says whether the node takes part in the peer-to-peer network, in which
+	// nodes find each other and keep in step by themselves: PeersOn, PeersOff, or
+	// PeersAuto, which is on except on the network that is built in. Default:
+	// PeersAuto.
+	P2P string
+
+	// P2PHost is the IP address on which peers reach the node; "0.0.0.0" or "::" is
+	// every address of the machine. Default: 0.0.0.0.
+	P2PHost string
+
+	// P2PPort is their port, TCP and, for QUIC, UDP; 0 is 1000 above Port.
+	// Default: 0.
+	P2PPort uint16
+
+	// Peers are the addresses of peers to stay connected to, multiaddrs with the
+	// peer's ID. Default: those of the invite that the node joined with.
+	Peers []string
+
+	// MaxPeers is how many peers are connected at once. Default: 64.
+	MaxPeers int
+
+	// P2PKey is a file with the key of a closed network, in the form of libp2p's
+	// swarm keys: who has another or none is no peer. Default: none, and the
+	// network is open.
+	P2PKey string
+
+	// Invite is what the node joins with: a new directory is made for its network,
+	// and remembers the rest of it. Its Genesis must be there. Default: none.
+	Invite *p2p.Invite
+
 	// Wallet is the directory of a wallet whose accounts the node signs for, when
 	// asked with a token that may operate it; PassphraseFile holds its passphrase on
 	// the first line. Default: none.
@@ -105,12 +137,22 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// The values of Config.P2P.
+const (
+	PeersAuto = "auto"
+	PeersOn   = "on"
+	PeersOff  = "off"
+)
+
 // Default returns the configuration of a node that was told nothing.
 func Default() Config {
 	return Config{
 		Host:           "127.0.0.1",
 		Port:           5000,
 		RateLimit:      100,
+		P2P:            PeersAuto,
+		P2PHost:        "0.0.0.0",
+		MaxPeers:       64,
 		MinFeeRate:     -1,
 		PerAccount:     -1,
 		MaxConnections: 1024,
@@ -169,6 +211,18 @@ func (c *Config) check() error {
 	}
 	if c.RateLimit < 0 {
 		return fmt.Errorf("rate-limit is %d: it is a number of requests a second, or 0 for no limit", c.RateLimit)
+	}
+	if c.P2P != PeersAuto && c.P2P != PeersOn && c.P2P != PeersOff {
+		return fmt.Errorf("p2p is %q: it is auto, on or off, as in --p2p=off", c.P2P)
+	}
+	if net.ParseIP(c.P2PHost) == nil {
+		return fmt.Errorf("p2p-host is %q: it is an IP address of this machine, or 0.0.0.0 for all of them", c.P2PHost)
+	}
+	if c.MaxPeers < 1 {
+		return fmt.Errorf("max-peers is %d: with less than 1 the node would be alone; --p2p=off is for that", c.MaxPeers)
+	}
+	if c.Invite != nil && c.Network != "" {
+		return fmt.Errorf("the invite says which network it is for: leave out --network %s", c.Network)
 	}
 	if (c.Wallet == "") != (c.PassphraseFile == "") {
 		return errors.New("a node signs from a wallet with both --signing-wallet DIR and --signing-passphrase-file FILE")

@@ -20,6 +20,7 @@ import (
 	"cairn/chain"
 	"cairn/consensus"
 	"cairn/miner"
+	"cairn/p2p"
 	"cairn/store"
 	"cairn/syncer"
 	"cairn/types"
@@ -46,6 +47,7 @@ type Node struct {
 	chain    *chain.Manager
 	miner    *miner.Miner
 	syncer   *syncer.Syncer
+	peers    *p2p.Network // nil: off
 	listener net.Listener
 	handler  http.Handler
 	fatal    chan error
@@ -60,6 +62,7 @@ type Info struct {
 	RewardTo  string           // text of the account that mining pays; "" for nobody
 	Token     string           // bearer token; "" when none is asked for
 	TokenFile string           // where Token is kept; "" when ephemeral or without one
+	Peers     []string         // addresses under which peers reach the node; none when it takes no part in their network
 }
 
 // New opens everything that cfg names, starting with the port, so that nothing
@@ -102,8 +105,7 @@ func (n *Node) open() error {
 		return err
 	}
 	n.miner = miner.New(miner.Config{Chain: n.chain, Recipient: recipient, Log: cfg.Log})
-	n.syncer, err = syncer.New(syncer.Config{Chain: n.chain, Store: n.store, Log: cfg.Log})
-	if err != nil {
+	if err := n.openNetwork(); err != nil {
 		return err
 	}
 	signer, err := n.openWallet()
@@ -113,7 +115,7 @@ func (n *Node) open() error {
 	if err := n.describe(recipient); err != nil {
 		return err
 	}
-	n.handler, err = api.New(api.Config{
+	apiConfig := api.Config{
 		Store:        n.store,
 		Chain:        n.chain,
 		Miner:        n.miner,
@@ -128,7 +130,11 @@ func (n *Node) open() error {
 		AllowedHosts: hosts(cfg),
 		Version:      cfg.Version,
 		Log:          cfg.Log,
-	})
+	}
+	if n.peers != nil { // else the interface would hold a nil that is none
+		apiConfig.Peers, apiConfig.Closed = n.peers, cfg.P2PKey != ""
+	}
+	n.handler, err = api.New(apiConfig)
 	return err
 }
 
@@ -161,6 +167,9 @@ func (n *Node) describe(recipient types.Account) error {
 	}
 	if !n.cfg.Ephemeral {
 		n.info.Data = n.store.Dir()
+	}
+	if n.peers != nil {
+		n.info.Peers = n.peers.Self().Addresses
 	}
 	needless := n.cfg.Open || loopback(n.listener.Addr()) && len(n.cfg.AllowHosts) == 0
 	if needless && n.cfg.Wallet == "" {
@@ -226,6 +235,9 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.retryHeld(ctx) })
 	if n.store.Rules().ChainID() != consensus.Dev().ChainID() {
 		g.Go(func() error { return ending(ctx, n.syncer.Run(ctx)) })
+	}
+	if n.peers != nil {
+		g.Go(func() error { return ending(ctx, n.peers.Run(ctx)) })
 	}
 	if n.cfg.Mine {
 		g.Go(func() error { return ending(ctx, n.miner.Run(ctx)) })
@@ -301,6 +313,9 @@ func (n *Node) close() error {
 	}
 	closed := make(chan error, 1)
 	go func() {
+		if n.peers != nil {
+			_ = n.peers.Close() // of connections that are no longer needed
+		}
 		if n.chain != nil {
 			n.chain.Close()
 		}

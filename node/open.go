@@ -55,6 +55,9 @@ func LoadNetwork(name string) (*consensus.Rules, error) {
 
 // network returns the rules that a new directory gets.
 func network(cfg *Config) (*consensus.Rules, error) {
+	if cfg.Invite != nil {
+		return consensus.ParseGenesis(cfg.Invite.Genesis)
+	}
 	if cfg.Network == "" {
 		return consensus.Dev(), nil
 	}
@@ -87,7 +90,13 @@ func openStore(cfg *Config, o store.Options) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name, held, err := store.Network(dir, o); err == nil && cfg.Network != "" && held != wanted.ChainID() {
+	name, held, err := store.Network(dir, o)
+	switch {
+	case err != nil || held == wanted.ChainID():
+	case cfg.Invite != nil:
+		return nil, fmt.Errorf("%w: %s holds %q (genesis block %s), and the invite is to %q (genesis block %s); name another directory with --data",
+			ErrOtherNetwork, dir, name, held, wanted.Name, wanted.ChainID())
+	case cfg.Network != "":
 		return nil, fmt.Errorf("%w: %s holds %q (genesis block %s), and %s is %q (genesis block %s); name another directory with --data, or leave --network out",
 			ErrOtherNetwork, dir, name, held, cfg.Network, wanted.Name, wanted.ChainID())
 	}

@@ -49,8 +49,8 @@ func (n *Network) discover(ctx context.Context) error {
 // dialMore makes the connections that are missing, and asks for addresses where too
 // few are known.
 func (n *Network) dialMore(ctx context.Context) {
-	made, all := n.peers.counts()
-	want := min(outbound-made, n.cfg.MaxPeers-all)
+	made, _ := n.peers.counts()
+	want := min(outbound, n.cfg.MaxPeers) - made // however many there are of others
 	var dials sync.WaitGroup
 	for _, info := range n.book.next(want, func(id peer.ID) bool {
 		return id == n.host.ID() || n.host.Network().Connectedness(id) == network.Connected

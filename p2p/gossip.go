@@ -60,8 +60,8 @@ func (n *Network) newGossip() (*gossip, error) {
 		validate pubsub.ValidatorEx
 		at       int // a time
 	}{
-		{"blocks", &g.blocks, n.validateBlock, 4},
-		{"transfers", &g.transfers, n.validateTransfers, 32}, // they wait for a common commit
+		{"blocks", &g.blocks, n.validateBlock, 4 * maxAssembling}, // those that wait for transfers may not take all
+		{"transfers", &g.transfers, n.validateTransfers, 32},      // they wait for a common commit
 	} {
 		name := n.topic(t.name)
 		if err := ps.RegisterTopicValidator(name, t.validate, pubsub.WithValidatorConcurrency(t.at), pubsub.WithValidatorTimeout(validatorTime)); err != nil {
@@ -104,7 +104,7 @@ func (n *Network) scoring() (*pubsub.PeerScoreParams, *pubsub.PeerScoreThreshold
 			FirstMessageDeliveriesWeight:   0.1,
 			FirstMessageDeliveriesDecay:    pubsub.ScoreParameterDecay(10 * time.Minute),
 			FirstMessageDeliveriesCap:      50,
-			InvalidMessageDeliveriesWeight: -10,
+			InvalidMessageDeliveriesWeight: -1, // blame counts them too; who is not heard any more is never banned
 			InvalidMessageDeliveriesDecay:  pubsub.ScoreParameterDecay(10 * time.Minute),
 		}
 	}
@@ -196,7 +196,11 @@ func (n *Network) validateBlock(ctx context.Context, from peer.ID, msg *pubsub.M
 			return pubsub.ValidationIgnore
 		}
 	}
-	b, first := n.blocks.begin(hash, attempt{from, part})
+	b, first := n.blocks.begin(hash, state.Work, attempt{from, part})
+	if b == nil { // it is one too many: the sync has to find it
+		n.peers.with(from, func(s *standing) { s.ahead = true })
+		n.wakeSync()
+	}
 	if !first {
 		return pubsub.ValidationIgnore
 	}
@@ -243,16 +247,14 @@ func (n *Network) validateTransfers(ctx context.Context, from peer.ID, msg *pubs
 		return pubsub.ValidationIgnore
 	}
 	fresh, err := n.pool(ctx, all)
-	switch {
-	case err != nil && !errors.Is(err, errOwn):
-		return n.reject(from, err)
-	case len(fresh) == 0 || err != nil:
-		return pubsub.ValidationIgnore
-	case 2*len(fresh) < len(all):
-		n.background(func(ctx context.Context) { n.publishTransfers(ctx, fresh) })
-		return pubsub.ValidationIgnore
+	if err == nil && len(fresh) > 0 && 2*len(fresh) >= len(all) {
+		return pubsub.ValidationAccept
 	}
-	return pubsub.ValidationAccept
+	n.background(func(ctx context.Context) { n.publishTransfers(ctx, fresh) })
+	if err != nil && !errors.Is(err, errOwn) {
+		return n.reject(from, err)
+	}
+	return pubsub.ValidationIgnore
 }
 
 // errOwn marks what is not a peer's fault: this node is stopping, or its disk fails.
@@ -282,6 +284,7 @@ func (n *Network) pool(ctx context.Context, all []types.Transfer) (fresh []types
 		case a.Err == nil && !a.Receipt.Mined:
 			fresh = append(fresh, unknown[i])
 		case a.Err != nil:
+			n.gossip.passed.remove(unknown[i].ID()) // it may become good
 			for _, e := range atFault {
 				if errors.Is(a.Err, e) {
 					fault = cmp.Or(fault, fmt.Errorf("transfer %v: %w", unknown[i].ID(), a.Err))
@@ -324,6 +327,13 @@ func (r *recent) add(h types.Hash) {
 		r.old, r.new = r.new, make(map[types.Hash]struct{})
 	}
 	r.new[h] = struct{}{}
+}
+
+func (r *recent) remove(h types.Hash) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.new, h)
+	delete(r.old, h)
 }
 
 func (r *recent) has(h types.Hash) bool {

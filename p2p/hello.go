@@ -33,7 +33,7 @@ func (n *Network) onConnected(_ network.Network, c network.Conn) {
 		}
 		select {
 		case <-time.After(helloTime):
-			if !n.peers.welcomed(id) {
+			if s, found := n.peers.get(id); found && !s.hello {
 				n.part(id, errors.New("it did not say hello"))
 			}
 		case <-ctx.Done():

@@ -12,12 +12,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/net/gostream"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -186,9 +189,9 @@ const askPatience = 15 * time.Second
 // FetchGenesis asks the peers of an invite, one after the other, for the genesis
 // file that it promises. key is that of a closed network; nil: it is an open one.
 func FetchGenesis(ctx context.Context, invite Invite, key []byte) (*consensus.Rules, error) {
-	options := []libp2p.Option{libp2p.NoListenAddrs, libp2p.Transport(tcp.NewTCPTransport)}
+	options := []libp2p.Option{libp2p.NoListenAddrs, libp2p.DisableMetrics(), libp2p.Transport(tcp.NewTCPTransport)}
 	if key != nil {
-		options = append(options, libp2p.PrivateNetwork(key)) // which QUIC has not
+		options = append(options, libp2p.PrivateNetwork(key))
 	} else {
 		options = append(options, libp2p.Transport(quic.NewTransport))
 	}
@@ -197,28 +200,36 @@ func FetchGenesis(ctx context.Context, invite Invite, key []byte) (*consensus.Ru
 		return nil, err
 	}
 	defer h.Close()
-	err = errors.New("the invite names no peers: ask for one from a node that others reach")
+	var ids []peer.ID
 	for _, address := range invite.Peers {
-		info, parseErr := peer.AddrInfoFromString(address)
-		if parseErr != nil { // none that ParseInvite lets through
-			return nil, fmt.Errorf("%q: %w", address, parseErr)
+		info, err := parseAddress(address)
+		if err != nil {
+			return nil, err
 		}
-		carrier := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			if err := h.Connect(ctx, *info); err != nil {
-				return nil, err
-			}
-			return gostream.Dial(ctx, h, info.ID, httpProtocol)
-		}}
-		asking, cancel := context.WithTimeout(ctx, askPatience)
-		rules, askErr := syncer.FetchGenesis(asking, carrier, "http://"+info.ID.String(), invite.ChainID)
-		cancel()
+		h.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
+		if !slices.Contains(ids, info.ID) {
+			ids = append(ids, info.ID)
+		}
+	}
+	err = errors.New("none is named")
+	for _, id := range ids {
+		rules, askErr := fetchGenesis(ctx, h, id, invite.ChainID)
 		if askErr == nil {
 			return rules, nil
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		err = fmt.Errorf("%s: %w", address, askErr)
+		err = fmt.Errorf("%s: %w", id, askErr)
 	}
-	return nil, fmt.Errorf("no peer of the invite gave the genesis file of %v; the last was %w", invite.ChainID, err)
+	return nil, fmt.Errorf("no peer of the invite gave the genesis file: start one of them, or ask for another invite (the last was %w)", err)
+}
+
+func fetchGenesis(ctx context.Context, h host.Host, id peer.ID, want types.Hash) (*consensus.Rules, error) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	carrier := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return gostream.Dial(ctx, h, id, httpProtocol)
+	}}
+	return syncer.FetchGenesis(ctx, carrier, "http://"+id.String(), want)
 }

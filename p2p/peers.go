@@ -32,8 +32,12 @@ type Peer struct {
 // What a fault weighs. A peer is banned at banAt; faults lose half of their weight
 // in halfLife, so that an honest peer's rare mistake is forgotten.
 const (
-	slight   = 10 // what an honest peer may pass on, as a block that was not validated yet
-	grave    = 35 // what no honest peer sends
+	slight = 10 // what an honest peer may pass on, as a block that was not validated yet
+	grave  = 35 // what no honest peer sends
+	// mostSlight is the most that slight faults weigh together: those that an honest
+	// peer can be made to commit may not have it banned, however many they are.
+	mostSlight = 3 * slight
+
 	banAt    = 100
 	halfLife = 10 * time.Minute
 	banTime  = 24 * time.Hour
@@ -142,12 +146,18 @@ func (p *peers) welcomed(id peer.ID) bool {
 
 // enter takes one of the places of a peer's questions.
 func (p *peers) enter(id peer.ID, stranger bool) (leave func(), ok bool) {
+	var its *standing // who reconnects meanwhile has another
 	p.with(id, func(s *standing) {
 		if ok = (s.hello || stranger) && s.serving < served; ok {
 			s.serving++
+			its = s
 		}
 	})
-	return func() { p.with(id, func(s *standing) { s.serving-- }) }, ok
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		its.serving--
+	}, ok
 }
 
 // seldom tells whether so much time has passed since a moment in a peer's standing,
@@ -219,7 +229,11 @@ func (n *Network) Peers() []Peer {
 func (n *Network) blame(id peer.ID, weight float64, why error) {
 	banned := false
 	if !n.peers.with(id, func(s *standing) {
-		s.faults, s.faulted = s.fading()+weight, time.Now()
+		before := s.fading()
+		s.faults, s.faulted = before+weight, time.Now()
+		if weight == slight {
+			s.faults = max(before, min(s.faults, mostSlight))
+		}
 		banned = s.faults >= banAt
 	}) {
 		return

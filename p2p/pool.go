@@ -16,9 +16,9 @@ import (
 // summaryEvery is how often one peer is told of the pool.
 const summaryEvery = 5 * time.Minute
 
-// reconcile asks a peer that has just connected for what is in its pool and not in
-// this node's: what was announced before the two met. Both sides do so, and what it
-// costs has a bound however large the pools are, those who pay most first.
+// reconcile asks a peer for what is in its pool and not in this node's: what was
+// announced before the two met, when both sides do so, or what gossip missed since.
+// What it costs has a bound however large the pools are, those who pay most first.
 func (n *Network) reconcile(ctx context.Context, id peer.ID) {
 	var q summary
 	rand.Read(q.key[:]) // never fails
@@ -67,7 +67,7 @@ func (n *Network) servePool(from peer.ID, s network.Stream) error {
 	snapshot, _ := n.chain.PoolSnapshot()
 	looked := 0
 	for e := range snapshot.Best() {
-		if looked++; looked > 2*maxSummary || len(answer) == maxSummaryAnswer || size+e.Transfer.Size() > maxSummaryAnswerSize {
+		if looked++; looked > maxSummary || len(answer) == maxSummaryAnswer || size+e.Transfer.Size() > maxSummaryAnswerSize {
 			break
 		}
 		if _, has := slices.BinarySearch(q.short, shortID(q.key, e.ID)); !has {

@@ -24,9 +24,14 @@ const (
 	sources = 8
 	// restTime is how long a peer is not synced with again that was of no use.
 	restTime = 30 * time.Second
+	// briefRest is the same for one that has the chain that this node has.
+	briefRest = 2 * time.Second
 	// greetEvery is how often peers are greeted anew, by turns: gossip may have missed
 	// something.
 	greetEvery = 30 * time.Second
+	// compareEvery is how often the pool is compared with that of one of the peers:
+	// gossip passes over what is too much at once.
+	compareEvery = time.Minute
 )
 
 // serveChain serves the chain over streams, with the same handler as to neighbours.
@@ -94,6 +99,8 @@ func (n *Network) wakeSync() {
 func (n *Network) follow(ctx context.Context) error {
 	greet := time.NewTicker(greetEvery)
 	defer greet.Stop()
+	compare := time.NewTicker(compareEvery)
+	defer compare.Stop()
 	for {
 		select {
 		case <-n.wake:
@@ -102,6 +109,10 @@ func (n *Network) follow(ctx context.Context) error {
 			}
 		case <-greet.C:
 			n.background(n.greetSome)
+		case <-compare.C:
+			if friends := n.peers.friends(); len(friends) > 0 {
+				n.background(func(ctx context.Context) { n.reconcile(ctx, friends[rand.N(len(friends))]) })
+			}
 		case <-ctx.Done():
 			return nil
 		}
@@ -137,32 +148,43 @@ func (n *Network) catchUp(ctx context.Context) error {
 		n.background(n.greetAll) // some may have heard less
 		n.wakeSync()             // some may have more by now
 	}
+	if len(ids) == sources { // nor were all asked
+		n.wakeSync()
+	}
 	return nil
 }
 
-// heavier returns peers to fetch from: those that have more work, the most first.
+// heavier returns peers to fetch from: of those that say they have more work some at
+// random, since liars say they have most. What is being put together already is not fetched once more, whole.
 func (n *Network) heavier() []peer.ID {
-	tip := n.chain.Tip()
+	most := n.blocks.most(n.chain.Tip().Work)
 	n.peers.mu.Lock()
 	defer n.peers.mu.Unlock()
 	var ids []peer.ID
 	for id, s := range n.peers.all {
-		if s.hello && time.Now().After(s.notYet) && (s.ahead || s.Work.Cmp(tip.Work) > 0) {
-			s.ahead = false
+		if s.hello && time.Now().After(s.notYet) && (s.ahead || s.Work.Cmp(most) > 0) {
 			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	slices.SortStableFunc(ids, func(a, b peer.ID) int { return n.peers.all[b].Work.Cmp(n.peers.all[a].Work) })
-	return ids[:min(len(ids), sources)]
+	ids = ids[:min(len(ids), sources)]
+	for _, id := range ids {
+		n.peers.all[id].ahead = false
+	}
+	return ids
 }
 
 // judge draws the consequences of what came of a peer in a sync.
 func (n *Network) judge(id peer.ID, r syncer.NeighbourResult) {
+	rest := restTime
 	switch r.Result {
-	case syncer.Adopted, syncer.Same:
+	case syncer.Adopted:
 		return
+	case syncer.Same: // it has no more, whatever it said
+		rest = briefRest
+		tip := n.chain.Tip()
+		n.peers.with(id, func(s *standing) { s.Height, s.Work = tip.Height, tip.Work })
 	case syncer.Lying, syncer.Malformed, syncer.Invalid, syncer.NotANode, syncer.OtherNetwork:
 		n.blame(id, banAt, errors.New(r.Result+": "+r.Detail))
 	case syncer.Withheld:
@@ -171,7 +193,8 @@ func (n *Network) judge(id peer.ID, r syncer.NeighbourResult) {
 		n.blame(id, slight, errors.New(r.Result+": "+r.Detail))
 	}
 	n.log.Debug("sync with a peer", "peer", id, "result", r.Result, "detail", r.Detail)
-	n.peers.with(id, func(s *standing) { s.notYet = time.Now().Add(restTime) })
+	n.peers.with(id, func(s *standing) { s.notYet = time.Now().Add(rest) })
+	time.AfterFunc(rest, n.wakeSync) // it may have got more meanwhile
 }
 
 // greetAll greets every peer anew.

@@ -21,10 +21,15 @@ import (
 const (
 	// maxAssembling is how many announced blocks are put together at a time.
 	maxAssembling = 8
+	// maxOfOne is how many of them one peer announced first, so that it cannot take all
+	// places with blocks that never come.
+	maxOfOne = 2
 	// maxTries is how many announcements of one block are looked at.
 	maxTries = 4
 	// assemblyTime is how long that may take for one, before the sync has to find it.
 	assemblyTime = 30 * time.Second
+	// wantTime is how long one peer may take to give transfers, before another is asked.
+	wantTime = 3 * time.Second
 	// patience is how long a peer that asks for a block's transfers is let wait for a
 	// block that this node is still putting together itself.
 	patience = 5 * time.Second
@@ -43,9 +48,10 @@ type assembly struct {
 // nobody is blamed for that, and what others announce of the same block counts too.
 type assembling struct {
 	hash  types.Hash
-	tries []attempt     // guarded by assembly.mu
-	whole chan struct{} // closed when block is set, or never will be
-	block *types.Block  // nil: it could not be put together
+	work  consensus.Work // of the chain that it makes
+	tries []attempt      // guarded by assembly.mu
+	whole chan struct{}  // closed when block is set, or never will be
+	block *types.Block   // nil: it could not be put together
 }
 
 // attempt is one announcement of a block, filled from the pool.
@@ -56,7 +62,7 @@ type attempt struct {
 
 // begin takes in an announcement, and tells whether it is the first of its block. Of
 // others a few are kept; where there are too many blocks, none is.
-func (a *assembly) begin(hash types.Hash, t attempt) (b *assembling, first bool) {
+func (a *assembly) begin(hash types.Hash, work consensus.Work, t attempt) (b *assembling, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if b = a.all[hash]; b != nil {
@@ -65,13 +71,19 @@ func (a *assembly) begin(hash types.Hash, t attempt) (b *assembling, first bool)
 		}
 		return b, false
 	}
-	if len(a.all) >= maxAssembling {
+	ofOne := 0
+	for _, other := range a.all {
+		if other.tries[0].from == t.from {
+			ofOne++
+		}
+	}
+	if len(a.all) >= maxAssembling || ofOne >= maxOfOne {
 		return nil, false
 	}
 	if a.all == nil {
 		a.all = make(map[types.Hash]*assembling)
 	}
-	b = &assembling{hash: hash, tries: []attempt{t}, whole: make(chan struct{})}
+	b = &assembling{hash: hash, work: work, tries: []attempt{t}, whole: make(chan struct{})}
 	a.all[hash] = b
 	return b, true
 }
@@ -90,6 +102,18 @@ func (a *assembly) get(hash types.Hash) *assembling {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.all[hash]
+}
+
+// most returns the most work of a chain that it makes, if that is more than least.
+func (a *assembly) most(least consensus.Work) consensus.Work {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, b := range a.all {
+		if b.work.Cmp(least) > 0 {
+			least = b.work
+		}
+	}
+	return least
 }
 
 func (a *assembly) end(b *assembling) {
@@ -124,6 +148,13 @@ func (n *Network) complete(ctx context.Context, from peer.ID, b *assembling) {
 		n.log.Debug("putting a block together", "block", b.hash, "peer", from, "error", err)
 		n.peers.with(from, func(s *standing) { s.ahead = true })
 		n.wakeSync()
+		n.background(func(ctx context.Context) { // gossip passes over another's announcement that is like this one
+			select {
+			case <-time.After(wantTime):
+				n.greetAll(ctx)
+			case <-ctx.Done():
+			}
+		})
 	}
 }
 
@@ -167,6 +198,8 @@ func (n *Network) fill(ctx context.Context, id peer.ID, hash types.Hash, p *part
 
 // want asks a peer for transfers of a block.
 func (n *Network) want(ctx context.Context, id peer.ID, hash types.Hash, p *partial, missing []uint32) error {
+	ctx, cancel := context.WithTimeout(ctx, wantTime)
+	defer cancel()
 	answer, err := n.ask(ctx, id, wantsProtocol, wants{block: hash, positions: missing}.append(nil), n.maxBlock())
 	if err != nil {
 		return err

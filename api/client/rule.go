@@ -30,6 +30,11 @@ const (
 	ErrAddressFaulty Rule = "neighbour-address"
 	ErrTooMany       Rule = "too-many"
 
+	// The peer-to-peer network.
+	ErrPeersOff        Rule = "p2p-off"
+	ErrPeerAddress     Rule = "peer-address"
+	ErrPeerUnreachable Rule = "peer-unreachable"
+
 	// A transfer by itself.
 	ErrAccount             Rule = "account"
 	ErrSystemAccount       Rule = "system-account"
@@ -90,6 +95,10 @@ var rules = map[Rule]ruleInfo{
 	ErrNameTaken:     {http.StatusConflict, "There is one of that name"},
 	ErrAddressFaulty: {http.StatusUnprocessableEntity, "Not the address of a neighbour"},
 	ErrTooMany:       {http.StatusConflict, "There are as many as there may be"},
+
+	ErrPeersOff:        {http.StatusConflict, "The node takes no part in the peer-to-peer network"},
+	ErrPeerAddress:     {http.StatusUnprocessableEntity, "Not the address of a peer"},
+	ErrPeerUnreachable: {http.StatusBadGateway, "The peer cannot be reached"},
 
 	ErrAccount:             {http.StatusUnprocessableEntity, "Not an account of this network"},
 	ErrSystemAccount:       {http.StatusUnprocessableEntity, "The account stands for the system"},

@@ -53,6 +53,7 @@ type Status struct {
 	Sync        SyncStatus   `json:"sync"`
 	Disk        DiskStatus   `json:"disk"`
 	Neighbours  int          `json:"neighbours" doc:"How many are registered"`
+	Peers       int          `json:"peers" doc:"How many are connected"`
 	Clock       *ClockStatus `json:"clock,omitempty" doc:"Absent until a neighbour has answered"`
 	Version     string       `json:"version"`
 	NodeAddress string       `json:"node_address" doc:"Account that is paid for blocks mined here; empty when there is none"`
@@ -274,6 +275,57 @@ type NeighbourAddress struct {
 	Address string `json:"address" doc:"Base URL, http or https" example:"http://192.168.1.7:5000"`
 }
 
+// PeerList is the answer to GET /v1/peers.
+type PeerList struct {
+	ID        string     `json:"id" doc:"The node's own peer ID"`
+	Addresses []string   `json:"addresses" nullable:"false" doc:"Multiaddrs under which peers reach the node"`
+	Peers     []PeerData `json:"peers" nullable:"false" doc:"Those that are connected; a node has so few that they come in one piece"`
+}
+
+// PeerData is a node that this one is connected to.
+type PeerData struct {
+	ID        string  `json:"id"`
+	Address   string  `json:"address" doc:"Multiaddr of the connection"`
+	Direction string  `json:"direction" enum:"in,out" doc:"in when the peer called"`
+	Agent     string  `json:"agent" doc:"What it says it runs"`
+	Height    uint32  `json:"height" doc:"Of its chain, as it said last"`
+	Work      string  `json:"work" doc:"Likewise, a decimal number"`
+	Score     float64 `json:"score" doc:"0 is neutral; below 0 it did wrong"`
+	Latency   float64 `json:"latency_ms" doc:"Of a round trip; 0 until measured"`
+	Connected int64   `json:"connected" doc:"Since when"`
+}
+
+// The directions of a connection.
+const (
+	DirectionIn  = "in"
+	DirectionOut = "out"
+)
+
+// PeerAddress is the body of POST /v1/peers.
+type PeerAddress struct {
+	Address string `json:"address" doc:"Multiaddr with the peer's ID" example:"/ip4/192.168.1.7/tcp/6000/p2p/12D3KooWSHj3RRbBjD15g6wekV8y3mm57Pobmps2g2WJm6F67Lay"`
+}
+
+// NewBan is the body of POST /v1/bans.
+type NewBan struct {
+	ID      string `json:"id" doc:"Of the peer"`
+	Reason  string `json:"reason,omitempty" doc:"For people" maxLength:"200"`
+	Seconds uint32 `json:"seconds" doc:"How long" minimum:"1"`
+}
+
+// BanData is a peer that is not talked to.
+type BanData struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+	Until  int64  `json:"until"`
+}
+
+// InviteData is the answer to GET /v1/invite.
+type InviteData struct {
+	Invite string `json:"invite" doc:"What cairn join takes"`
+	Closed bool   `json:"closed" doc:"Whoever joins needs the network's key file too"`
+}
+
 // Scope is what a token allows. Each contains those before it.
 type Scope string
 
@@ -281,7 +333,7 @@ type Scope string
 const (
 	ScopeRead    Scope = "read"    // to read, without the limit on strangers' requests
 	ScopeSubmit  Scope = "submit"  // also to submit transfers
-	ScopeOperate Scope = "operate" // also to mine, sync, change neighbours and tokens, and spend from the node's wallet
+	ScopeOperate Scope = "operate" // also to mine, sync, change neighbours, peers and tokens, and spend from the node's wallet
 )
 
 // NewToken is the body of POST /v1/tokens.

@@ -176,6 +176,45 @@ func (c *Client) RemoveNeighbour(ctx context.Context, address string) error {
 	return c.read(ctx, request{method: http.MethodDelete, path: "/v1/neighbours", query: url.Values{"address": {address}}}, nothing)
 }
 
+// Peers returns how peers reach the node, and which are connected.
+func (c *Client) Peers(ctx context.Context) (PeerList, error) {
+	return get[PeerList](ctx, c, "/v1/peers", nil)
+}
+
+// AddPeer connects the node to a peer, by its multiaddr, for good. Off loopback it
+// needs a token, as do all calls here that change something.
+func (c *Client) AddPeer(ctx context.Context, address string) error {
+	return c.read(ctx, request{method: http.MethodPost, path: "/v1/peers", body: PeerAddress{address}, slow: true}, nothing)
+}
+
+// RemovePeer ends the connection to a peer.
+func (c *Client) RemovePeer(ctx context.Context, id string) error {
+	return c.read(ctx, request{method: http.MethodDelete, path: "/v1/peers/" + url.PathEscape(id)}, nothing)
+}
+
+// Bans returns the peers that are not talked to. Off loopback it needs a token.
+func (c *Client) Bans(ctx context.Context) ([]BanData, error) {
+	page, err := get[Page[BanData]](ctx, c, "/v1/bans", nil)
+	return page.Items, err
+}
+
+// Ban ends the connection to a peer, and has none for a time.
+func (c *Client) Ban(ctx context.Context, ban NewBan) (BanData, error) {
+	var answer BanData
+	err := c.call(ctx, request{method: http.MethodPost, path: "/v1/bans", body: ban, again: true}, &answer)
+	return answer, err
+}
+
+// Unban lifts a ban.
+func (c *Client) Unban(ctx context.Context, id string) error {
+	return c.read(ctx, request{method: http.MethodDelete, path: "/v1/bans/" + url.PathEscape(id)}, nothing)
+}
+
+// Invite returns the text with which others join the node's network.
+func (c *Client) Invite(ctx context.Context) (InviteData, error) {
+	return get[InviteData](ctx, c, "/v1/invite", nil)
+}
+
 // Tokens returns the tokens that were made, without their secrets.
 func (c *Client) Tokens(ctx context.Context) ([]TokenData, error) {
 	page, err := get[Page[TokenData]](ctx, c, "/v1/tokens", nil)

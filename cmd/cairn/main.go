@@ -102,9 +102,9 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: groupData, Title: "A node's data (stop the node first):"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"})
 	root.AddCommand(a.walletCommand(), a.balanceCommand(), a.historyCommand(), a.receiveCommand(),
-		a.sendCommand(), a.resendCommand(), a.outboxCommand(), a.signCommand(), a.submitCommand(), a.proofCommand(), a.tokenCommand())
+		a.sendCommand(), a.resendCommand(), a.outboxCommand(), a.signCommand(), a.submitCommand(), a.proofCommand(), a.tokenCommand(), a.peersCommand(), a.inviteCommand())
 	root.AddCommand(a.statusCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.benchCommand(),
-		a.verifyProofCommand(), a.genesisCommand(), a.versionCommand(), a.manCommand())
+		a.verifyProofCommand(), a.genesisCommand(), a.joinCommand(), a.peerKeyCommand(), a.versionCommand(), a.manCommand())
 	return root
 }
 

@@ -43,16 +43,18 @@ func buildAndRun(m *testing.M) int {
 //	port NAME...  gives each variable a free port
 //	ready PORT    waits until the node there answers
 //	pool PORT N   waits until N transfers wait at the node there
+//	height PORT N  waits until the chain of the node there has that height
 //	cheap DIR FILE  makes the wallet in DIR, whose passphrase is in FILE, fast to unlock
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"port":  setPorts,
-			"ready": waitReady,
-			"pool":  waitPool,
-			"cheap": makeCheap,
+			"port":   setPorts,
+			"ready":  waitReady,
+			"pool":   waitPool,
+			"height": waitHeight,
+			"cheap":  makeCheap,
 		},
 		Setup: func(e *testscript.Env) error {
 			for _, dir := range []string{"data", "config"} {
@@ -61,6 +63,7 @@ func TestScripts(t *testing.T) {
 				}
 			}
 			e.Vars = append(e.Vars,
+				"CAIRN_P2P=off",
 				"HOME="+e.WorkDir,
 				"XDG_DATA_HOME="+filepath.Join(e.WorkDir, "data"),
 				"XDG_CONFIG_HOME="+filepath.Join(e.WorkDir, "config"),
@@ -88,22 +91,32 @@ func waitReady(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func waitPool(ts *testscript.TestScript, _ bool, args []string) {
+	waitStatus(ts, "pool", args, func(s client.Status) int { return s.Pool.Transfers })
+}
+
+func waitHeight(ts *testscript.TestScript, _ bool, args []string) {
+	waitStatus(ts, "height", args, func(s client.Status) int { return int(s.Height) })
+}
+
+// waitStatus waits until a number in a node's status is what is wanted.
+func waitStatus(ts *testscript.TestScript, command string, args []string, number func(client.Status) int) {
 	if len(args) != 2 {
-		ts.Fatalf("usage: pool PORT N")
+		ts.Fatalf("usage: %s PORT N", command)
 	}
 	c, err := client.New("http://127.0.0.1:"+args[0], client.Options{})
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	last := -1
 	for ctx.Err() == nil {
 		status, err := c.Status(ctx)
 		ts.Check(err)
-		if fmt.Sprint(status.Pool.Transfers) == args[1] {
+		if last = number(status); fmt.Sprint(last) == args[1] {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	ts.Fatalf("there never were %s transfers", args[1])
+	ts.Fatalf("%s %s: it stayed at %d", command, args[1], last)
 }
 
 // makeCheap encrypts the words as "age -p" would with the least work: what a test

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/lmittmann/tint"
@@ -31,14 +32,16 @@ Exit codes: 0 success; 1 it failed (cairn verify: the data is not sound);
 		Example: `  cairn                                  # the first node
   cairn -p 5001                          # a second one beside it
   cairn -H 0.0.0.0 --open                # for everyone in the room
-  cairn --network harbour.json --mine --reward-to ACCOUNT`,
+  cairn --network harbour.json --mine --reward-to ACCOUNT
+  cairn join cairn-invite:…              # a node of somebody's network`,
 	}
 	s := a.useSettings(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runNode(cmd.Context(), s) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runNode(cmd.Context(), s, nil) }
 	return cmd
 }
 
-func (a *app) runNode(ctx context.Context, s *settings) error {
+// runNode runs a node until ctx ends, and watch, where there is one, beside it.
+func (a *app) runNode(ctx context.Context, s *settings, watch func(context.Context, node.Info)) error {
 	log, err := a.logger(s)
 	if err != nil {
 		return err
@@ -54,10 +57,19 @@ func (a *app) runNode(ctx context.Context, s *settings) error {
 		greet(a.stdout, info, s)
 	} else {
 		log.Info("Node is up", "url", info.URL, "version", s.Version, "network", info.Rules.Name,
-			"chain", info.Rules.ChainID(), "height", info.Height, "data", info.Data, "reward_to", info.RewardTo, "token_file", info.TokenFile)
+			"chain", info.Rules.ChainID(), "height", info.Height, "data", info.Data, "reward_to", info.RewardTo, "token_file", info.TokenFile, "peers", info.Peers)
 		if info.Token != "" && info.TokenFile == "" {
 			log.Warn("An ephemeral node keeps its token nowhere else", "token", info.Token)
 		}
+	}
+	if watch != nil {
+		watching, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			watch(watching, info)
+		}()
+		defer func() { stop(); <-done }()
 	}
 	if err := n.Run(ctx); err != nil {
 		return err
@@ -103,6 +115,9 @@ func greet(w io.Writer, info node.Info, s *settings) {
 	} else {
 		line("rewards", "%s", info.RewardTo)
 	}
+	if len(info.Peers) > 0 {
+		line("peers", "at %s; `cairn invite` lets others join", reachable(info.Peers)[0])
+	}
 	switch {
 	case info.TokenFile != "":
 		line("token", "in %s; mine, register-node and sync-chain ask for it", info.TokenFile)
@@ -112,6 +127,18 @@ func greet(w io.Writer, info node.Info, s *settings) {
 		line("access", "open: whoever reaches the node can mine, register neighbours and sync")
 	}
 	fmt.Fprintf(w, "Try:  %s\nStop: Ctrl-C\n\n", strings.Join(nextStep(info), "\n      "))
+}
+
+// reachable returns addresses with those of this machine alone at the end: the first
+// is of most use to others.
+func reachable(addresses []string) []string {
+	local := func(address string) int {
+		if strings.HasPrefix(address, "/ip4/127.") || strings.HasPrefix(address, "/ip6/::1/") {
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedStableFunc(slices.Values(addresses), func(a, b string) int { return local(a) - local(b) })
 }
 
 // nextStep is what a newcomer could type into another terminal now.

@@ -45,6 +45,13 @@ func newSettings() (*settings, *pflag.FlagSet) {
 	f.BoolVar(&s.Mine, "mine", false, "search for blocks all the time, on one thread")
 	f.StringVar(&s.RewardTo, "reward-to", "", "`account` that is paid for blocks mined here (default: the node's own, where accounts are names)")
 	f.BoolVar(&s.Open, "open", false, "let anyone who reaches the node mine, register neighbours and sync, without a token")
+	f.StringVar(&s.P2P, "p2p", s.P2P, "take part in the peer-to-peer network: on, =off, or =auto (on except on dev)")
+	f.Lookup("p2p").NoOptDefVal = node.PeersOn
+	f.StringVar(&s.P2PHost, "p2p-host", s.P2PHost, "IP `address` on which peers reach the node; 0.0.0.0 is every address of this machine")
+	f.Uint16Var(&s.P2PPort, "p2p-port", 0, "`port` for peers, TCP and UDP; 0 is 1000 above --port")
+	f.StringSliceVar(&s.Peers, "peer", nil, "`multiaddr` of a peer to stay connected to, like /ip4/192.168.1.7/tcp/6000/p2p/12D3KooW… (repeat for more)")
+	f.StringVar(&s.P2PKey, "p2p-key", "", "`file` with the key of a closed network, which cairn p2p-key makes")
+	f.IntVar(&s.MaxPeers, "max-peers", s.MaxPeers, "peers connected at once")
 	f.StringSliceVar(&s.AllowHosts, "allow-host", nil, "further `name` under which the node may be addressed (repeat for more)")
 	f.StringSliceVar(&s.AllowOrigins, "allow-origin", nil, "`origin` of a web page that may use the API, like https://shop.example (repeat for more)")
 	f.IntVar(&s.RateLimit, "rate-limit", s.RateLimit, "requests a second from each address off this machine without a token; 0 is no limit")
@@ -67,6 +74,7 @@ func newSettings() (*settings, *pflag.FlagSet) {
 // completions are the values of settings that a shell can offer.
 var completions = map[string]cobra.CompletionFunc{
 	"data":       directories,
+	"p2p":        cobra.FixedCompletions([]string{node.PeersAuto, node.PeersOn, node.PeersOff}, cobra.ShellCompDirectiveNoFileComp),
 	"log-level":  cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp),
 	"log-format": cobra.FixedCompletions([]string{"auto", "text", "json"}, cobra.ShellCompDirectiveNoFileComp),
 }

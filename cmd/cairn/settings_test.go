@@ -42,6 +42,30 @@ func TestFlagOverVariableOverFile(t *testing.T) {
 	}
 }
 
+// A flag without a value switches peers on; the environment and the file say which.
+func TestPeersFlag(t *testing.T) {
+	for _, c := range []struct {
+		file, variable string
+		args           []string
+		want           string
+	}{
+		{"", "", nil, "auto"},
+		{"", "", []string{"--p2p"}, "on"},
+		{"", "off", []string{"--p2p", "--p2p-host", "127.0.0.1"}, "on"},
+		{"", "on", []string{"--p2p=off"}, "off"},
+		{"p2p = \"on\"", "", nil, "on"},
+		{"p2p = \"on\"", "off", nil, "off"},
+	} {
+		env := map[string]string{}
+		if c.variable != "" {
+			env["CAIRN_P2P"] = c.variable
+		}
+		if s, err := bound(t, c.file, env, c.args...); err != nil || s.P2P != c.want {
+			t.Errorf("%q, %q, %v: %q, %v", c.file, c.variable, c.args, s.P2P, err)
+		}
+	}
+}
+
 func TestSettingsErrors(t *testing.T) {
 	for _, c := range []struct {
 		name, file string

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,7 +12,7 @@ import (
 	"cairn/api/client"
 )
 
-// statusPatience is how long `cairn status` waits for a node.
+// statusPatience is how long `cairn status` and its like wait for a node.
 const statusPatience = 10 * time.Second
 
 func (a *app) statusCommand() *cobra.Command {
@@ -33,13 +31,13 @@ settings name (127.0.0.1, port 5000, unless they say otherwise).`,
 	s := a.useSettings(cmd, "host", "port")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		url := s.url()
-		if len(args) > 0 {
-			url = args[0]
-		}
-		status, err := ask(cmd.Context(), url)
+		c, url, err := s.at(args)
 		if err != nil {
 			return err
+		}
+		status, err := c.Status(cmd.Context())
+		if err != nil {
+			return unanswered(url, "status", err)
 		}
 		if asJSON {
 			return a.printJSON(status)
@@ -58,16 +56,26 @@ func (s *settings) url() string {
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(s.Port)))
 }
 
-func ask(ctx context.Context, url string) (client.Status, error) {
+// at returns a client of the node at the URL among arguments, or of that of the
+// settings, and the URL.
+func (s *settings) at(args []string) (*client.Client, string, error) {
+	url := s.url()
+	if len(args) > 0 {
+		url = args[0]
+	}
 	c, err := client.New(url, client.Options{Patience: statusPatience})
 	if err != nil {
-		return client.Status{}, &codeError{exitUsage, err}
+		return nil, url, &codeError{exitUsage, err}
 	}
-	status, err := c.Status(ctx)
-	if network := (net.Error)(nil); errors.As(err, &network) {
-		return status, fmt.Errorf("no node answers at %s; start one with `cairn`, or say where it is: cairn status URL (%w)", url, err)
+	return c, url, nil
+}
+
+// unanswered adds to an error of a call what to do where no node answers.
+func unanswered(url, command string, err error) error {
+	if unreachable(err) {
+		return fmt.Errorf("no node answers at %s; start one with `cairn`, or say where it is: cairn %s URL (%w)", url, command, err)
 	}
-	return status, err
+	return err
 }
 
 func printStatus(w io.Writer, url string, s client.Status) error {
@@ -83,12 +91,13 @@ func printStatus(w io.Writer, url string, s client.Status) error {
   chain       %s
   waiting     %d transfers, %d bytes
   neighbours  %d%s
+  peers       %d
   sync        %s
   disk        %s
   rewards     %s
   up for      %s
 `, url, s.Version, s.Network, s.Height, s.Tip, span(uint64(age)), s.Work, hashRate(s.HashRate), s.ChainID, s.Pool.Transfers, s.Pool.Bytes,
-		s.Neighbours, clock(s.Clock), syncing(s), disk(s.Disk), reward, span(uint64(s.Uptime)))
+		s.Neighbours, clock(s.Clock), s.Peers, syncing(s), disk(s.Disk), reward, span(uint64(s.Uptime)))
 	return err
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,8 +38,8 @@ file. The node keeps only a hash of it.
 
   read     read, without the limit on strangers' requests
   submit   also submit transfers
-  operate  also mine, sync, change neighbours and tokens, and spend from the
-           node's wallet`,
+  operate  also mine, sync, change neighbours, peers and tokens, and spend
+           from the node's wallet`,
 		Example: `  umask 077; cairn token new shop --scope submit > shop.token`,
 		Args:    cobra.ExactArgs(1),
 	}
@@ -91,7 +90,7 @@ func (a *app) tokenListCommand() *cobra.Command {
 		}
 		rows := []string{"NAME\tSCOPE\tMADE"}
 		for _, t := range tokens {
-			rows = append(rows, fmt.Sprintf("%s\t%s\t%s", printable(t.Name), t.Scope, time.Unix(t.Created, 0).Format("2006-01-02 15:04")))
+			rows = append(rows, fmt.Sprintf("%s\t%s\t%s", printable(t.Name), t.Scope, moment(t.Created)))
 		}
 		return table(a.stdout, rows...)
 	}

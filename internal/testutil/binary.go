@@ -38,9 +38,11 @@ func FreePort() (int, error) {
 }
 
 // Home returns an environment in which the user's directories are empty ones in
-// dir, so that a test neither sees nor leaves anything elsewhere.
+// dir, so that a test neither sees nor leaves anything elsewhere, and nodes look for
+// no peers unless they are told to.
 func Home(dir string) []string {
 	return append(os.Environ(),
+		"CAIRN_P2P=off",
 		"HOME="+dir,
 		"XDG_DATA_HOME="+filepath.Join(dir, "data"),
 		"XDG_CONFIG_HOME="+filepath.Join(dir, "config"),

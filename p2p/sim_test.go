@@ -1,0 +1,254 @@
+package p2p
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cairn/consensus"
+	"cairn/types"
+)
+
+var simSeed = flag.Uint64("p2p.seed", 0, "TestSimulation runs with this seed alone")
+
+const (
+	simNodes = 22
+	simSpan  = 4 * time.Minute // of faults
+)
+
+// TestSimulation lets a network of real nodes run through faults that are drawn from a
+// seed, and then looks whether it is whole again. The same seed gives the same
+// topology, latencies and schedule. Not the same run: goroutines take turns as they
+// like, keys and nonces are random, and so it is chance which packet is lost.
+//
+//	go test ./p2p -run TestSimulation -p2p.seed=7 -v
+func TestSimulation(t *testing.T) {
+	seeds := []uint64{1, 2, 6} // 6 ends in a tie
+	if testing.Short() {
+		seeds = seeds[:1]
+	}
+	if *simSeed != 0 {
+		seeds = []uint64{*simSeed}
+	}
+	for _, seed := range seeds {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
+		})
+	}
+}
+
+// event is one thing that happens in a simulation.
+type event struct {
+	at   time.Duration
+	what string
+	node int     // a number of one of the nodes, or of one of those that run
+	loss float64 // of packets, from now on
+	half []bool  // who is apart from whom, from now on
+}
+
+// schedule draws what happens.
+func schedule(dice *rand.Rand) (events []event) {
+	add := func(at time.Duration, what string) *event {
+		events = append(events, event{at: at, what: what, node: dice.IntN(simNodes)})
+		return &events[len(events)-1]
+	}
+	within := func(least, most time.Duration) time.Duration {
+		return least + time.Duration(dice.Int64N(int64(most-least)))
+	}
+	for at := within(0, 5*time.Second); at < simSpan*7/8; at += within(time.Second, 13*time.Second) {
+		add(at, "mine")
+	}
+	for range 120 { // the last ones wait in the pools
+		add(within(0, simSpan), "pay")
+	}
+	for _, from := range []time.Duration{within(0, simSpan/4), within(simSpan/2, simSpan*3/4)} {
+		add(from, "loss").loss = 0.01 + 0.14*dice.Float64()
+		add(from+within(simSpan/16, simSpan/2), "loss").loss = 0
+	}
+	half := make([]bool, simNodes)
+	for i := range half {
+		half[i] = dice.IntN(3) == 0
+	}
+	parted := within(simSpan/4, simSpan*3/4)
+	add(parted, "part").half = half
+	add(parted+within(simSpan/16, simSpan/2), "heal")
+	late := simNodes - 1
+	for _, node := range dice.Perm(late)[:5] {
+		down := within(10*time.Second, simSpan*3/4)
+		add(down, "stop").node = node
+		add(down+within(5*time.Second, simSpan/2), "start").node = node
+	}
+	add(within(simSpan/2, simSpan), "start").node = late
+	events = slices.DeleteFunc(events, func(e event) bool { return e.at > simSpan }) // then all faults end anyway
+	slices.SortStableFunc(events, func(a, b event) int { return int(a.at - b.at) })
+	return events
+}
+
+func simulate(t *testing.T, seed uint64) {
+	dice := rand.New(rand.NewPCG(seed, 0))
+	w := newWorld(t, seed, simNodes, testRules(t, nil))
+	check := func(what string, ok func() bool) {
+		t.Helper()
+		for range 600 {
+			if ok() {
+				return
+			}
+			time.Sleep(time.Second)
+		}
+		for _, n := range w.nodes {
+			t.Logf("%s: height %d, %d pending, %d peers, bans %v", n.name, n.chain.Tip().Height, n.chain.Pool().Transfers, len(n.Peers()), n.Bans())
+		}
+		t.Fatalf("seed %d: ten minutes after the last fault, not yet: %s", seed, what)
+	}
+
+	var most consensus.Work // that any node's chain ever had
+	var mu sync.Mutex
+	start := func(at int) {
+		n := w.start(at)
+		n.chain.OnChange(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if work := n.chain.Tip().Work; work.Cmp(most) > 0 {
+				most = work
+			}
+		})
+	}
+	for at, n := range w.nodes {
+		if at > 0 {
+			n.peers = dice.Perm(at)[:min(at, 2+dice.IntN(2))]
+		}
+		if at < simNodes-1 {
+			start(at)
+		}
+	}
+
+	began := time.Now()
+	var paid []types.Hash
+	var loss float64
+	var half []bool
+	for _, e := range schedule(dice) {
+		time.Sleep(e.at - time.Since(began))
+		running := w.running()
+		some := running[e.node%len(running)]
+		switch e.what {
+		case "mine":
+			some.mine(1)
+		case "pay":
+			paid = append(paid, some.pay())
+		case "stop":
+			w.nodes[e.node].end()
+		case "start":
+			start(e.node)
+		case "loss":
+			loss = e.loss
+		case "part", "heal":
+			half = e.half
+		}
+		w.faults(loss, half)
+		if e.what != "pay" {
+			t.Logf("%v %s, node %d, loss %.2f, apart %v", e.at, e.what, e.node, e.loss, e.half != nil)
+		}
+	}
+
+	w.faults(0, nil)
+	for at, n := range w.nodes {
+		if !n.running {
+			start(at)
+		}
+	}
+	check("all nodes have as much work as any ever had", func() bool { // maybe not the same: a tie stays one
+		mu.Lock()
+		defer mu.Unlock()
+		return !slices.ContainsFunc(w.nodes, func(n *simNode) bool { return n.chain.Tip().Work != most })
+	})
+	w.nodes[dice.IntN(simNodes)].mine(1)
+	first := w.nodes[0].chain
+	oneChain := func() bool {
+		return !slices.ContainsFunc(w.nodes, func(n *simNode) bool { return n.chain.Tip() != first.Tip() })
+	}
+	check("all nodes are on one chain", oneChain)
+	check("all nodes know of every transfer", func() bool {
+		return !slices.ContainsFunc(w.nodes, func(n *simNode) bool {
+			return slices.ContainsFunc(paid, func(id types.Hash) bool {
+				found, err := n.chain.Find(id)
+				return err != nil || found.Pending == nil && found.Mined == nil
+			})
+		})
+	})
+	w.nodes[dice.IntN(simNodes)].mine(1)
+	check("all nodes are on one chain again", oneChain)
+	t.Logf("seed %d: settled after %v: height %d, %d transfers", seed, time.Since(began), first.Tip().Height, len(paid))
+
+	for _, n := range w.nodes {
+		// Each transfer gives the shop 1, so that they are in the chain once each.
+		if shop, err := n.chain.Account("shop"); err != nil || shop.Balance != int64(len(paid)) {
+			t.Errorf("seed %d: %s has %d in the shop after %d transfers, error %v", seed, n.name, shop.Balance, len(paid), err)
+		}
+		for _, id := range paid {
+			if found, err := n.chain.Find(id); err != nil || found.Mined == nil {
+				t.Errorf("seed %d: transfer %v is not in the chain of %s, error %v", seed, id, n.name, err)
+			}
+		}
+		for _, owner := range w.nodes {
+			a, _ := first.Account(types.Account(owner.name))
+			if b, err := n.chain.Account(types.Account(owner.name)); err != nil || a.Balance != b.Balance {
+				t.Errorf("seed %d: %s has %d on %s and %d on %s, error %v", seed, owner.name, a.Balance, w.nodes[0].name, b.Balance, n.name, err)
+			}
+		}
+		if bans := n.Bans(); len(bans) > 0 {
+			t.Errorf("seed %d: %s has banned %v, and all are honest", seed, n.name, bans)
+		}
+	}
+}
+
+// A block that is being put together is not fetched whole at the same time from those
+// who say that they have it.
+func TestNoSyncForAnnounced(t *testing.T) {
+	rules := testRules(t, nil)
+	a, b := startNode(t, "a", rules, nil, nil), startNode(t, "b", rules, nil, nil)
+	b.join(a)
+	hash, work := types.Hash{1}, b.chain.Tip().Work.Add(consensus.Work{1})
+	b.peers.saw(a.host.ID(), 1, work)
+	assembling, _ := b.blocks.begin(hash, work, attempt{})
+	if ids := b.heavier(); len(ids) > 0 {
+		t.Errorf("it would sync with %v", ids)
+	}
+	b.peers.saw(a.host.ID(), 2, work.Add(consensus.Work{1}))
+	if ids := b.heavier(); len(ids) != 1 {
+		t.Errorf("more than the announced block is to be had from one, not from %v", ids)
+	}
+	b.peers.with(a.host.ID(), func(s *standing) { s.Work = work })
+	b.blocks.end(assembling)
+	if ids := b.heavier(); len(ids) != 1 {
+		t.Errorf("the block could not be put together, but is to be had from one, not from %v", ids)
+	}
+}
+
+// What gossip missed comes to others all the same, in time.
+func TestPoolsCompared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 2, testRules(t, nil))
+		a := w.start(0)
+		w.nodes[1].peers = []int{0}
+		b := w.start(1)
+		time.Sleep(time.Minute)
+		p := types.Transfer{Sender: "a", Recipient: "shop", Amount: 1, Expiry: 100, Salt: 1}
+		a.gossip.passed.add(p.ID()) // so that it is not announced
+		if _, err := a.chain.AddTransfer(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if _, found := b.chain.Pending(p.ID()); found {
+			t.Error("it was announced")
+		}
+		time.Sleep(summaryEvery + compareEvery)
+		if _, found := b.chain.Pending(p.ID()); !found {
+			t.Error("it was forgotten")
+		}
+	})
+}
