@@ -713,6 +713,7 @@ func TestEclipse(t *testing.T) {
 	}
 	a.join(h.nodes[1])
 	a.join(h.nodes[2])
+	h.settle()
 	var crowd []*adversary
 	for range 50 {
 		v := h.newAdversary(t)
@@ -760,6 +761,7 @@ func TestEclipse(t *testing.T) {
 	for _, n := range h.nodes[1:] {
 		eventually(t, "the connections to the honest cannot be crowded out", func() bool { return a.host.ConnManager().IsProtected(n.host.ID(), "") })
 	}
+	h.settle()
 	a.host.ConnManager().TrimOpenConns(t.Context())
 	for i, n := range h.nodes[1:] {
 		if a.host.Network().Connectedness(n.host.ID()) != network.Connected {

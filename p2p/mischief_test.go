@@ -92,8 +92,13 @@ func besieged(t *testing.T, count int, rules *consensus.Rules, change func(*Conf
 		}
 	}
 	agree(t, h.nodes...)
+	h.settle()
 	return h
 }
+
+// settle lets gossip choose whom it passes messages on to, which it does once a second:
+// what comes before that goes no further.
+func (h *honest) settle() { time.Sleep(2 * time.Second) }
 
 // spec is that of an ordinary block, whose miner has a key where there are such.
 func (h *honest) spec() chaintest.Spec {

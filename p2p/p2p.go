@@ -178,8 +178,13 @@ const (
 	httpProtocol    protocol.ID = "/cairn/http/1"
 )
 
-// streamTime is how long a question and its answer may take.
-const streamTime = 20 * time.Second
+// streamTime is how long a question and its answer may take, and stepTime how long the
+// answer may take to begin, and for every stepBytes more.
+const (
+	streamTime = 20 * time.Second
+	stepTime   = 5 * time.Second
+	stepBytes  = 16 << 10
+)
 
 // served is how many questions of one peer are answered at a time.
 const served = 8
@@ -223,13 +228,30 @@ func (n *Network) ask(ctx context.Context, to peer.ID, id protocol.ID, question 
 		_ = s.Reset()
 		return nil, err
 	}
-	answer, err := readFrame(s, most)
+	answer, err := readFrame(&steady{Stream: s}, most)
 	if err != nil {
 		_ = s.Reset()
 		return nil, err
 	}
 	_ = s.Close()
 	return answer, nil
+}
+
+// steady reads an answer that has to keep coming.
+type steady struct {
+	network.Stream
+	left int // bytes until there is time anew
+}
+
+// Read implements io.Reader.
+func (s *steady) Read(p []byte) (int, error) {
+	if s.left <= 0 {
+		s.left = stepBytes
+		_ = s.SetReadDeadline(time.Now().Add(stepTime)) // fails on a closed stream, and then all does
+	}
+	n, err := s.Stream.Read(p)
+	s.left -= n
+	return n, err
 }
 
 // background runs do, and Close waits for it.

@@ -28,11 +28,9 @@ const (
 	maxTries = 4
 	// assemblyTime is how long that may take for one, before the sync has to find it.
 	assemblyTime = 30 * time.Second
-	// wantTime is how long one peer may take to give transfers, before another is asked.
-	wantTime = 3 * time.Second
 	// patience is how long a peer that asks for a block's transfers is let wait for a
-	// block that this node is still putting together itself.
-	patience = 5 * time.Second
+	// block that this node is still putting together itself: less than stepTime.
+	patience = 3 * time.Second
 )
 
 // assembly is the announced blocks that are being put together. A block is passed on
@@ -150,7 +148,7 @@ func (n *Network) complete(ctx context.Context, from peer.ID, b *assembling) {
 		n.wakeSync()
 		n.background(func(ctx context.Context) { // gossip passes over another's announcement that is like this one
 			select {
-			case <-time.After(wantTime):
+			case <-time.After(stepTime):
 				n.greetAll(ctx)
 			case <-ctx.Done():
 			}
@@ -198,8 +196,6 @@ func (n *Network) fill(ctx context.Context, id peer.ID, hash types.Hash, p *part
 
 // want asks a peer for transfers of a block.
 func (n *Network) want(ctx context.Context, id peer.ID, hash types.Hash, p *partial, missing []uint32) error {
-	ctx, cancel := context.WithTimeout(ctx, wantTime)
-	defer cancel()
 	answer, err := n.ask(ctx, id, wantsProtocol, wants{block: hash, positions: missing}.append(nil), n.maxBlock())
 	if err != nil {
 		return err
