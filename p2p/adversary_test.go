@@ -278,13 +278,23 @@ func TestManyWithheld(t *testing.T) {
 		v.join(h.nodes[0])
 		crowd = append(crowd, v)
 	}
-	for i := range 3 * maxAssembling {
-		crowd[i%len(crowd)].announce(h.nodes[0], h.Add(fmt.Sprint("lost", i), "h10", chaintest.Spec{Transfers: transfers("x", 3)}))
-	}
 	assembling := func() int {
 		h.nodes[0].blocks.mu.Lock()
 		defer h.nodes[0].blocks.mu.Unlock()
 		return len(h.nodes[0].blocks.all)
+	}
+	for i := range maxAssembling {
+		crowd[0].announce(h.nodes[0], h.Add(fmt.Sprint("one", i), "h10", chaintest.Spec{Transfers: transfers("x", 3)}))
+	}
+	eventually(t, "the first of them are looked at", func() bool { return crowd[0].asked(wantsProtocol) >= maxOfOne })
+	marker := transfers("x", 1)
+	crowd[0].publish(h.nodes[0], "transfers", batch(marker).append(nil))
+	eventually(t, "what was sent after them is there", func() bool { _, ok := h.nodes[0].chain.Pending(marker[0].ID()); return ok })
+	if got := assembling(); got > maxOfOne {
+		t.Errorf("%d blocks of one peer are being put together", got)
+	}
+	for i := range 3 * maxAssembling {
+		crowd[i%len(crowd)].announce(h.nodes[0], h.Add(fmt.Sprint("lost", i), "h10", chaintest.Spec{Transfers: transfers("x", 3)}))
 	}
 	eventually(t, "the node is busy", func() bool { return assembling() >= maxAssembling })
 	h.alive()

@@ -119,12 +119,14 @@ func (b *book) keep(info peer.AddrInfo) {
 	b.known[info.ID] = &entry{addresses: info.Addrs, good: b.known[info.ID] != nil && b.known[info.ID].good}
 }
 
-// drop forgets that, and how to reach it.
-func (b *book) drop(id peer.ID) {
+// drop forgets that, and how to reach it. It tells whether it was to.
+func (b *book) drop(id peer.ID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	_, kept := b.kept[id]
 	delete(b.kept, id)
 	delete(b.known, id)
+	return kept
 }
 
 // heard notes that by, a peer or the node itself, said where a node is.

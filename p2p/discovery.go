@@ -62,8 +62,14 @@ func (n *Network) dialMore(ctx context.Context) {
 		})
 	}
 	dials.Wait()
-	if friends := n.peers.friends(); want > 0 && len(friends) > 0 && n.book.size() < askBelow {
-		n.askAddresses(ctx, friends[rand.N(len(friends))])
+	if want <= 0 || n.book.size() >= askBelow {
+		return
+	}
+	for _, id := range n.peers.friends() {
+		if n.peers.seldom(id, func(s *standing) *time.Time { return &s.asked }, 2*shareEvery) {
+			n.askAddresses(ctx, id)
+			return
+		}
 	}
 }
 

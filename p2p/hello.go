@@ -13,6 +13,10 @@ import (
 // helloTime is how long after it connected a peer may take to say hello.
 const helloTime = 15 * time.Second
 
+// meshTime is how long gossip may take to take in a new peer. What is announced in
+// the meantime passes it by: only then pools are compared, and it is greeted once more.
+const meshTime = 2 * time.Second
+
 // errOtherNetwork says that a peer is of another network.
 var errOtherNetwork = errors.New("it is of another network")
 
@@ -137,7 +141,12 @@ func (n *Network) welcome(id peer.ID) {
 			}
 			n.askAddresses(ctx, id)
 		}
-		n.reconcile(ctx, id)
+		select {
+		case <-time.After(meshTime):
+			_ = n.sayHello(ctx, id) // it may be gone already
+			n.reconcile(ctx, id)
+		case <-ctx.Done():
+		}
 	})
 }
 

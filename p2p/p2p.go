@@ -24,6 +24,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -279,8 +281,15 @@ func (n *Network) Self() Self {
 // node and of good peers, the work so far.
 func (n *Network) Invite() Invite {
 	i := Invite{ChainID: n.rules.ChainID(), Genesis: n.rules.JSON(), Work: n.chain.Tip().Work}
-	own := n.Self().Addresses
-	i.Peers = append(own[:min(len(own), invitePeers/2)], n.book.good(invitePeers/2)...)
+	own := slices.DeleteFunc(n.Self().Addresses, func(a string) bool { return !strings.Contains(a, "/tcp/") })
+	far := slices.DeleteFunc(slices.Clone(own), func(a string) bool {
+		return strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/")
+	})
+	if len(far) > 0 { // otherwise it is for this machine alone
+		own = far
+	}
+	i.Peers = own[:min(len(own), invitePeers/2)]
+	i.Peers = append(i.Peers, n.book.good(invitePeers-len(i.Peers))...)
 	return i
 }
 

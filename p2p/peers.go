@@ -72,6 +72,7 @@ type standing struct {
 	proved   bool          // the last block that it announced first was a good one
 	summary  time.Time     // when it asked for the pool last
 	shared   time.Time     // when it asked for addresses last
+	asked    time.Time     // when it was asked for them last, but for the first time
 	notYet   time.Time     // not to be synced with before
 	ahead    bool          // it has a block that hangs on nothing known here
 }
@@ -263,16 +264,16 @@ func (n *Network) Connect(ctx context.Context, address string) error {
 }
 
 // Disconnect ends the connections to a peer and does not keep them any longer. It
-// tells whether there were any. Error: ErrPeerAddress where id is none.
+// tells whether there was one, or was to be. Error: ErrPeerAddress where id is none.
 func (n *Network) Disconnect(id string) (bool, error) {
 	p, err := parseID(id)
 	if err != nil {
 		return false, err
 	}
-	n.book.drop(p)
+	kept := n.book.drop(p)
 	_, found := n.peers.get(p)
 	_ = n.host.Network().ClosePeer(p) // it may be gone already
-	return found, nil
+	return found || kept, nil
 }
 
 // Ban is a peer that is not talked to.
