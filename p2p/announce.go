@@ -15,12 +15,13 @@ const gatherTime = 25 * time.Millisecond
 // from whatever side it came, but for what gossip passed on by itself.
 func (n *Network) announce(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
-	defer n.chain.OnChange(func() {
+	look := func() {
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
-	})()
+	}
+	defer n.chain.OnChange(look)()
 	tip := n.chain.Tip().Hash
 	_, next := n.chain.PoolSnapshot()
 	for {
@@ -30,8 +31,12 @@ func (n *Network) announce(ctx context.Context) error {
 			return nil
 		}
 		if now := n.chain.Tip().Hash; now != tip {
-			tip = now
-			n.announceTip(ctx, tip)
+			if _, syncing := n.cfg.Syncer.Target(); syncing { // and the next block comes at once
+				time.AfterFunc(time.Second, look)
+			} else {
+				tip = now
+				n.announceTip(ctx, tip)
+			}
 		}
 		next = n.announceTransfers(ctx, next)
 		select { // what comes meanwhile shares a message
@@ -42,10 +47,9 @@ func (n *Network) announce(ctx context.Context) error {
 	}
 }
 
-// announceTip tells of a new tip. One that came by a sync may be news to peers that
-// have not heard of it, or have and could not use it: they are greeted anew.
+// announceTip tells of a new tip.
 func (n *Network) announceTip(ctx context.Context, hash types.Hash) {
-	if _, syncing := n.cfg.Syncer.Target(); syncing || n.gossip.passed.has(hash) {
+	if n.gossip.passed.has(hash) {
 		return
 	}
 	block, err := n.find(hash)

@@ -2,10 +2,11 @@ package p2p
 
 import (
 	"cmp"
-	"maps"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +33,8 @@ const (
 // book remembers nodes that this one could connect to, those that it has to, and those
 // that it must not.
 type book struct {
-	store *store.Store
+	store  *store.Store
+	saving sync.Mutex // held while a record goes to the disk; mu is not
 
 	mu     sync.Mutex
 	known  map[peer.ID]*entry
@@ -92,18 +94,14 @@ func bytesOf(addresses []ma.Multiaddr) (texts []string) {
 	return texts
 }
 
-// put stores what is remembered of a node. The lock is held.
-func (b *book) put(id peer.ID) error {
+// save stores what is remembered of a node. The lock is not held: whoever asks who is
+// banned must not wait for the disk.
+func (b *book) save(id peer.ID) error {
+	b.saving.Lock()
+	defer b.saving.Unlock()
 	batch := b.store.NewBatch()
 	defer batch.Close()
-	r := store.PeerRecord{ID: string(id)}
-	if ban, ok := b.banned[id]; ok {
-		r.Banned, r.Reason = uint64(ban.Until.Unix()), ban.Reason
-	}
-	if e := b.known[id]; e != nil && e.good {
-		r.Addresses = bytesOf(e.addresses)
-	}
-	if r.Banned == 0 && len(r.Addresses) == 0 {
+	if r := b.record(id); r.Banned == 0 && len(r.Addresses) == 0 {
 		batch.DeletePeer(r.ID)
 	} else {
 		batch.PutPeer(r)
@@ -111,12 +109,37 @@ func (b *book) put(id peer.ID) error {
 	return batch.Commit()
 }
 
-// keep has a node stay connected to.
+func (b *book) record(id peer.ID) store.PeerRecord {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := store.PeerRecord{ID: string(id)}
+	if ban, ok := b.banned[id]; ok {
+		r.Banned, r.Reason = uint64(ban.Until.Unix()), ban.Reason
+	}
+	if e := b.known[id]; e != nil && e.good {
+		r.Addresses = bytesOf(e.addresses)
+	}
+	return r
+}
+
+// keep has a node stay connected to, at these addresses or those that it was told
+// before.
 func (b *book) keep(info peer.AddrInfo) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.kept[info.ID] = info.Addrs
-	b.known[info.ID] = &entry{addresses: info.Addrs, good: b.known[info.ID] != nil && b.known[info.ID].good}
+	addresses := slices.Clone(b.kept[info.ID])
+	for _, a := range info.Addrs {
+		if !slices.ContainsFunc(addresses, a.Equal) {
+			addresses = append(addresses, a)
+		}
+	}
+	b.kept[info.ID] = addresses
+	e := b.known[info.ID]
+	if e == nil {
+		e = new(entry)
+		b.known[info.ID] = e
+	}
+	e.addresses, e.after = slices.Clone(addresses), time.Time{}
 }
 
 // drop forgets that, and how to reach it. It tells whether it was to.
@@ -131,6 +154,7 @@ func (b *book) drop(id peer.ID) bool {
 
 // heard notes that by, a peer or the node itself, said where a node is.
 func (b *book) heard(id peer.ID, addresses []ma.Multiaddr, by peer.ID) {
+	addresses = parseBytes(bytesOf(addresses)) // without those that could not be passed on
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.known[id] != nil || len(addresses) == 0 {
@@ -148,7 +172,7 @@ func (b *book) heard(id peer.ID, addresses []ma.Multiaddr, by peer.ID) {
 	if len(b.known) >= maxBook && !b.makeRoom() {
 		return
 	}
-	b.known[id] = &entry{addresses: addresses[:min(len(addresses), maxAddressesOfNode)], by: by}
+	b.known[id] = &entry{addresses: addresses, by: by}
 }
 
 // makeRoom forgets a node that was never reached, at random. The lock is held.
@@ -164,6 +188,20 @@ func (b *book) makeRoom() bool {
 
 // met notes that a node was reached at an address, for after a restart too.
 func (b *book) met(id peer.ID, address ma.Multiaddr) error {
+	changed, instead := b.meet(id, address)
+	if !changed {
+		return nil
+	}
+	err := b.save(id)
+	if instead != id {
+		err = errors.Join(err, b.save(instead))
+	}
+	return err
+}
+
+// meet is met without the disk. It tells whether there is something to store, and
+// which node had to make room for it; the node itself where none had.
+func (b *book) meet(id peer.ID, address ma.Multiaddr) (changed bool, instead peer.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.known[id]
@@ -172,16 +210,25 @@ func (b *book) met(id peer.ID, address ma.Multiaddr) error {
 		b.known[id] = e
 	}
 	e.failures, e.after = 0, time.Time{}
-	if e.good && slices.ContainsFunc(e.addresses, address.Equal) {
-		return nil
+	if e.good && e.addresses[0].Equal(address) {
+		return false, id
 	}
-	rest := slices.DeleteFunc(e.addresses, address.Equal)
-	e.addresses = append([]ma.Multiaddr{address}, rest[:min(len(rest), maxAddressesOfNode-1)]...)
-	if stored := b.stored(); stored < maxStored || e.good {
-		e.good = true
-		return b.put(id)
+	addresses := []ma.Multiaddr{address}
+	for _, a := range e.addresses {
+		if !a.Equal(address) && len(addresses) < maxAddressesOfNode {
+			addresses = append(addresses, a)
+		}
 	}
-	return nil
+	e.addresses = addresses
+	instead = id
+	if !e.good && b.stored() >= maxStored {
+		if instead = b.failing(); instead == "" {
+			return false, id
+		}
+		b.known[instead].good = false
+	}
+	e.good = true
+	return true, instead
 }
 
 func (b *book) stored() (count int) {
@@ -193,37 +240,67 @@ func (b *book) stored() (count int) {
 	return count
 }
 
-// failed notes that a node could not be reached, or was of no use. One that was told
-// of and never reached is forgotten in the end.
+// failing returns a node that was reached once and lately could not be. The lock is
+// held.
+func (b *book) failing() peer.ID {
+	for id, e := range b.known {
+		if e.good && e.failures > 0 {
+			return id
+		}
+	}
+	return ""
+}
+
+// maxFailures is how often a node may fail in a row before it is forgotten, or, where
+// it was reached once, counts as one that was only told of.
+const maxFailures = 6
+
+// failed notes that a node could not be reached, or was of no use.
 func (b *book) failed(id peer.ID) {
+	if b.fail(id) {
+		_ = b.save(id) // what is stored is of no use, and no harm
+	}
+}
+
+// fail is failed without the disk. It tells whether there is something to store.
+func (b *book) fail(id peer.ID) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.known[id]
 	if e == nil {
-		return
+		return false
 	}
 	e.after = time.Now().Add(min(firstPause<<min(e.failures, 10), lastPause))
-	if e.failures++; e.failures > 5 && !e.good && b.kept[id] == nil {
+	e.failures++
+	switch {
+	case e.failures < maxFailures || b.kept[id] != nil:
+	case e.good:
+		e.good, e.failures = false, 0
+		return true
+	default:
 		delete(b.known, id)
 	}
+	return false
 }
 
 // forget forgets a node of another network.
 func (b *book) forget(id peer.ID) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if e := b.known[id]; e != nil && b.kept[id] == nil {
+	e := b.known[id]
+	if b.kept[id] == nil {
 		delete(b.known, id)
-		if e.good {
-			_ = b.put(id) // it is forgotten at the next try
-		}
+	}
+	b.mu.Unlock()
+	if e != nil && e.good {
+		_ = b.save(id) // it is forgotten at the next try
 	}
 }
 
 // next returns the nodes to dial now: those that must be connected to, and up to want
 // others, of as many networks as there are, since one who owns a network can have as
-// many nodes there as he likes. connected tells who need not be dialled.
-func (b *book) next(want int, connected func(peer.ID) bool) (infos []peer.AddrInfo) {
+// many nodes there as he likes. present is where this node has connected to already;
+// connected tells who need not be dialled.
+func (b *book) next(want int, present []ma.Multiaddr, connected func(peer.ID) bool) (infos []peer.AddrInfo) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -232,7 +309,7 @@ func (b *book) next(want int, connected func(peer.ID) bool) (infos []peer.AddrIn
 	}
 	for id, addresses := range b.kept {
 		if e := b.known[id]; e == nil || idle(id, e) {
-			infos = append(infos, peer.AddrInfo{ID: id, Addrs: addresses})
+			infos = append(infos, peer.AddrInfo{ID: id, Addrs: slices.Clone(addresses)})
 		}
 	}
 	ids := make([]peer.ID, 0, len(b.known))
@@ -245,15 +322,20 @@ func (b *book) next(want int, connected func(peer.ID) bool) (infos []peer.AddrIn
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	slices.SortStableFunc(ids, func(x, y peer.ID) int { return rank(b.known[x]) - rank(b.known[y]) })
 	taken := make(map[netip.Prefix]bool)
+	for _, a := range present {
+		taken[netOf(a)] = true
+	}
 	for _, again := range []bool{false, true} { // another network first
 		for _, id := range ids {
 			e := b.known[id]
-			where := netOf(e.addresses)
-			if want <= 0 || slices.ContainsFunc(infos, func(i peer.AddrInfo) bool { return i.ID == id }) || taken[where] && !again {
+			elsewhere := !slices.ContainsFunc(e.addresses, func(a ma.Multiaddr) bool { return taken[netOf(a)] })
+			if want <= 0 || !again && !elsewhere || slices.ContainsFunc(infos, func(i peer.AddrInfo) bool { return i.ID == id }) {
 				continue
 			}
-			taken[where] = true
-			infos = append(infos, peer.AddrInfo{ID: id, Addrs: e.addresses})
+			for _, a := range e.addresses {
+				taken[netOf(a)] = true
+			}
+			infos = append(infos, peer.AddrInfo{ID: id, Addrs: slices.Clone(e.addresses)})
 			want--
 		}
 	}
@@ -268,30 +350,29 @@ func rank(e *entry) int {
 	return 1
 }
 
-// netOf is the network that a node's first address is in: its /16, or /32 of IPv6.
-func netOf(addresses []ma.Multiaddr) netip.Prefix {
-	for _, a := range addresses {
-		if ip, err := manet.ToIP(a); err == nil {
-			if addr, ok := netip.AddrFromSlice(ip); ok {
-				addr = addr.Unmap()
-				bits := 32
-				if addr.Is4() {
-					bits = 16
-				}
-				p, _ := addr.Prefix(bits)
-				return p
-			}
-		}
+// netOf is the network that an address is in: its /16, or /32 of IPv6.
+func netOf(a ma.Multiaddr) netip.Prefix {
+	ip, err := manet.ToIP(a)
+	if err != nil {
+		return netip.Prefix{}
 	}
-	return netip.Prefix{}
+	addr, _ := netip.AddrFromSlice(ip) // 4 or 16 bytes
+	addr = addr.Unmap()
+	bits := 32
+	if addr.Is4() {
+		bits = 16
+	}
+	p, _ := addr.Prefix(bits) // there are so many
+	return p
 }
 
-// good returns the addresses of nodes that were reached, with /p2p/ID, at most so many.
+// good returns the addresses of nodes that were reached, with /p2p/ID, at most so many, at
+// random.
 func (b *book) good(most int) (texts []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(b.known)) {
-		if e := b.known[id]; e.good && len(texts) < most && !b.isBannedLocked(id) {
+	for id, e := range b.known {
+		if e.good && e.failures == 0 && len(texts) < most && !b.isBannedLocked(id) {
 			texts = append(texts, e.addresses[0].String()+"/p2p/"+id.String())
 		}
 	}
@@ -305,7 +386,7 @@ func (b *book) sample(most int) (infos []peer.AddrInfo) {
 	for _, good := range []bool{true, false} {
 		for id, e := range b.known {
 			if e.good == good && len(infos) < most && !b.isBannedLocked(id) {
-				infos = append(infos, peer.AddrInfo{ID: id, Addrs: e.addresses})
+				infos = append(infos, peer.AddrInfo{ID: id, Addrs: slices.Clone(e.addresses)})
 			}
 		}
 	}
@@ -346,34 +427,38 @@ func (b *book) bans() (all []Ban) {
 const maxBans = 4096
 
 func (b *book) ban(id peer.ID, reason string, until time.Time) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	const most = 200 // bytes of a reason
+	reason = strings.ToValidUTF8(reason[:min(len(reason), most)], "")
+	b.mu.Lock()
 	delete(b.kept, id)
 	delete(b.known, id)
-	b.banned[id] = Ban{id.String(), reason[:min(len(reason), most)], until}
+	b.banned[id] = Ban{id.String(), reason, until}
+	first := id
 	if len(b.banned) > maxBans {
-		first := id
 		for other, ban := range b.banned {
 			if ban.Until.Before(b.banned[first].Until) {
 				first = other
 			}
 		}
 		delete(b.banned, first)
-		if err := b.put(first); err != nil {
+	}
+	b.mu.Unlock()
+	if first != id {
+		if err := b.save(first); err != nil {
 			return err
 		}
 	}
-	return b.put(id)
+	return b.save(id)
 }
 
 func (b *book) unban(id peer.ID) (bool, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	found := b.isBannedLocked(id)
-	if _, ok := b.banned[id]; !ok {
+	_, there := b.banned[id]
+	delete(b.banned, id)
+	b.mu.Unlock()
+	if !there {
 		return false, nil
 	}
-	delete(b.banned, id)
-	return found, b.put(id)
+	return found, b.save(id)
 }

@@ -155,14 +155,15 @@ func (p *partial) block() (*types.Block, error) {
 	return b, nil
 }
 
-// pick returns what wants asks for; errFormat where the block has no such position.
-func pick(b *types.Block, positions []uint32) ([]types.Transfer, error) {
+// pick returns what wants asks for; false where the block has no such position, as whoever
+// was told of more transfers than it has may think.
+func pick(b *types.Block, positions []uint32) ([]types.Transfer, bool) {
 	transfers := make([]types.Transfer, len(positions))
 	for i, at := range positions {
 		if int64(at) >= int64(len(b.Transfers)) {
-			return nil, formatError("position %d of a block with %d transfers", at, len(b.Transfers))
+			return nil, false
 		}
 		transfers[i] = b.Transfers[at]
 	}
-	return transfers, nil
+	return transfers, true
 }

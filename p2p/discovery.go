@@ -40,6 +40,7 @@ func (n *Network) discover(ctx context.Context) error {
 		pause := lookEvery/2 + rand.N(lookEvery)
 		select {
 		case <-time.After(pause):
+		case <-n.look:
 		case <-ctx.Done():
 			return nil
 		}
@@ -52,7 +53,7 @@ func (n *Network) dialMore(ctx context.Context) {
 	made, _ := n.peers.counts()
 	want := min(outbound, n.cfg.MaxPeers) - made // however many there are of others
 	var dials sync.WaitGroup
-	for _, info := range n.book.next(want, func(id peer.ID) bool {
+	for _, info := range n.book.next(want, n.peers.outbound(), func(id peer.ID) bool {
 		return id == n.host.ID() || n.host.Network().Connectedness(id) == network.Connected
 	}) {
 		dials.Go(func() {
@@ -94,9 +95,14 @@ func (n *Network) dial(ctx context.Context, info peer.AddrInfo) error {
 			return fmt.Errorf("%w: it did not say hello: %w", ErrUnreachable, context.Cause(ctx))
 		}
 	}
-	n.host.ConnManager().Protect(info.ID, "outbound") // others must not crowd it out
+	if s, found := n.peers.get(info.ID); found && !s.Inbound {
+		n.host.ConnManager().Protect(info.ID, ownTag) // others must not crowd it out
+	}
 	return nil
 }
+
+// ownTag marks connections that this node made.
+const ownTag = "outbound"
 
 // startLocal looks for nodes of this network on the local one, by multicast DNS,
 // unless this node listens only to this machine. It returns how to stop that.
@@ -123,14 +129,10 @@ func (l *local) HandlePeerFound(info peer.AddrInfo) {
 		return
 	}
 	n.book.heard(info.ID, info.Addrs, info.ID)
-	if made, all := n.peers.counts(); made >= outbound || all >= n.cfg.MaxPeers {
-		return
+	select {
+	case n.look <- struct{}{}:
+	default:
 	}
-	n.background(func(ctx context.Context) {
-		if err := n.dial(ctx, info); err != nil {
-			n.log.Debug("dialling a peer on the local network", "peer", info.ID, "error", err)
-		}
-	})
 }
 
 // askAddresses asks a peer for nodes that it knows.
@@ -152,8 +154,8 @@ func (n *Network) askAddresses(ctx context.Context, id peer.ID) {
 	}
 }
 
-// serveAddresses tells a peer of others: those that are connected, then those that
-// were, where they may be of use to it.
+// serveAddresses tells a peer of others: those that were reached, then those that were
+// not, where they may be of use to it.
 func (n *Network) serveAddresses(from peer.ID, s network.Stream) error {
 	if _, err := readFrame(s, 0); err != nil {
 		return err
@@ -163,9 +165,9 @@ func (n *Network) serveAddresses(from peer.ID, s network.Stream) error {
 	}
 	var all []node
 	for _, info := range n.book.sample(maxNodes) {
-		where := usable(info.Addrs, s.Conn().RemoteMultiaddr())
+		where := bytesOf(usable(info.Addrs, s.Conn().RemoteMultiaddr()))
 		if info.ID != from && len(where) > 0 {
-			all = append(all, node{id: string(info.ID), addresses: bytesOf(where)})
+			all = append(all, node{id: string(info.ID), addresses: where})
 		}
 	}
 	return writeFrame(s, appendAddresses(nil, all))

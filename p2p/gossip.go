@@ -54,6 +54,7 @@ func (n *Network) newGossip() (*gossip, error) {
 		return nil, err
 	}
 	g := new(gossip)
+	n.gossip = g // validators may run before this returns
 	for _, t := range []struct {
 		name     string
 		topic    **pubsub.Topic
@@ -148,8 +149,8 @@ func (n *Network) reject(from peer.ID, why error) pubsub.ValidationResult {
 // after its proof of work, and after its Merkle root where nothing is missing; what
 // follows then is this node's own matter. Any other has to become the best chain
 // first, and so has one of a peer whose last block was not a good one, or that has
-// announced none yet: whoever wants a bad block passed on has to find a good one
-// before. What is known, too new, no heavier, or hangs on nothing known here is
+// announced none yet: whoever wants a bad block passed on has to be the first with a
+// good one before. What is known, too new, no heavier, or hangs on nothing known here is
 // nobody's fault; nor is a bad block itself, which was passed on before that was known,
 // but one on top of it is.
 func (n *Network) validateBlock(ctx context.Context, from peer.ID, msg *pubsub.Message) pubsub.ValidationResult {
@@ -159,11 +160,6 @@ func (n *Network) validateBlock(ctx context.Context, from peer.ID, msg *pubsub.M
 	a, err := decodeAnnouncement(msg.Data, n.maxBlock())
 	if err != nil {
 		return n.reject(from, err)
-	}
-	allowed, proved := false, false
-	n.peers.with(from, func(s *standing) { allowed, proved = s.block.Allow(), s.proved })
-	if !allowed {
-		return pubsub.ValidationIgnore
 	}
 	hash := a.header.Hash()
 	if _, _, err := n.chain.State(hash); !errors.Is(err, store.ErrNotFound) {
@@ -186,7 +182,17 @@ func (n *Network) validateBlock(ctx context.Context, from peer.ID, msg *pubsub.M
 		return n.reject(from, fmt.Errorf("block %v: %w", hash, err))
 	}
 	tip := n.chain.Tip()
-	if state.Work.Cmp(tip.Work) <= 0 {
+	if state.Work.Cmp(tip.Work) <= 0 || n.blocks.full(hash) {
+		return pubsub.ValidationIgnore
+	}
+	allowed, proved := false, false
+	n.peers.with(from, func(s *standing) {
+		if allowed, proved = s.block.Allow(), s.proved; !allowed {
+			s.ahead = true
+		}
+	})
+	if !allowed { // what follows costs something
+		n.wakeSync()
 		return pubsub.ValidationIgnore
 	}
 	n.peers.saw(from, state.Height, state.Work)

@@ -46,8 +46,9 @@ func (n *Network) onConnected(_ network.Network, c network.Conn) {
 }
 
 func (n *Network) onDisconnected(net network.Network, c network.Conn) {
-	if net.Connectedness(c.RemotePeer()) != network.Connected {
-		n.peers.disconnected(c.RemotePeer())
+	id := c.RemotePeer()
+	if n.peers.disconnected(id, func() bool { return net.Connectedness(id) == network.Connected }) {
+		n.host.ConnManager().Unprotect(id, ownTag)
 	}
 }
 

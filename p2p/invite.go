@@ -228,7 +228,7 @@ func FetchGenesis(ctx context.Context, invite Invite, key []byte) (*consensus.Ru
 func fetchGenesis(ctx context.Context, h host.Host, id peer.ID, want types.Hash) (*consensus.Rules, error) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	carrier := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	carrier := &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 16 << 10, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return gostream.Dial(ctx, h, id, httpProtocol)
 	}}
 	return syncer.FetchGenesis(ctx, carrier, "http://"+id.String(), want)

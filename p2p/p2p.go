@@ -33,6 +33,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"golang.org/x/sync/errgroup"
 
 	"cairn/chain"
@@ -72,6 +74,7 @@ type Network struct {
 	peers  peers
 	blocks assembly
 	wake   chan struct{} // capacity 1: there may be something to sync
+	look   chan struct{} // capacity 1: there may be somebody to connect to
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -105,7 +108,8 @@ func New(cfg Config) (*Network, error) {
 		rules: cfg.Chain.Rules(),
 		log:   cfg.Log,
 		wake:  make(chan struct{}, 1),
-		peers: peers{all: make(map[peer.ID]*standing)},
+		look:  make(chan struct{}, 1),
+		peers: peers{all: make(map[peer.ID]*standing), left: make(map[peer.ID]*standing)},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(); err != nil {
@@ -149,6 +153,7 @@ func (n *Network) Run(ctx context.Context) error {
 	g.Go(func() error { return n.announce(ctx) })
 	g.Go(func() error { return n.discover(ctx) })
 	g.Go(func() error { return n.follow(ctx) })
+	g.Go(func() error { return n.refresh(ctx) })
 	return g.Wait()
 }
 
@@ -157,15 +162,15 @@ func (n *Network) Close() error {
 	n.ending.Lock()
 	n.cancel()
 	n.ending.Unlock()
+	var err error
+	if n.host != nil { // first, so that an answer that is cut off does not look like a faulty one
+		err = n.host.Close()
+	}
 	if n.server != nil {
 		n.server.Close() // there is nothing to do about its error
 	}
 	if t, ok := n.client.(*http.Transport); ok {
 		t.CloseIdleConnections()
-	}
-	var err error
-	if n.host != nil {
-		err = n.host.Close()
 	}
 	n.work.Wait()
 	return err
@@ -288,9 +293,19 @@ func (n *Network) Invite() Invite {
 	if len(far) > 0 { // otherwise it is for this machine alone
 		own = far
 	}
+	slices.SortStableFunc(own, func(a, b string) int { return private(a) - private(b) })
 	i.Peers = own[:min(len(own), invitePeers/2)]
 	i.Peers = append(i.Peers, n.book.good(invitePeers-len(i.Peers))...)
 	return i
+}
+
+// private is 0 for addresses that anybody on the internet can reach, as far as they
+// tell, and 1 for others.
+func private(address string) int {
+	if a, err := ma.NewMultiaddr(address); err == nil && manet.IsPublicAddr(a) {
+		return 0
+	}
+	return 1
 }
 
 // invitePeers is how many addresses an invite holds.

@@ -85,3 +85,25 @@ func TestAddresses(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Whoever asks for more transfers than a block has may have been told of them by
+// another: it is answered, and not blamed.
+func TestWantsBeyondABlock(t *testing.T) {
+	rules := testRules(t, nil)
+	a, b := startNode(t, "a", rules, nil, nil), startNode(t, "b", rules, nil, nil)
+	b.join(a)
+	a.mine(1)
+	question := wants{block: a.chain.Tip().Hash, positions: []uint32{5}}
+	for range 5 {
+		answer, err := b.ask(t.Context(), a.host.ID(), wantsProtocol, question.append(nil), b.maxBlock())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := decodeTransfersAnswer(answer, b.maxBlock()); err != nil || got.found {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	if s, _ := a.peers.get(b.host.ID()); s.faults != 0 {
+		t.Errorf("faults of %v", s.faults)
+	}
+}

@@ -49,12 +49,15 @@ const (
 	transferBurst = 20_000
 	blockRate     = 50
 	blockBurst    = 500
+	wantsRate     = 20
+	wantsBurst    = 200
 )
 
 // peers are the nodes that are connected now.
 type peers struct {
-	mu  sync.Mutex
-	all map[peer.ID]*standing
+	mu   sync.Mutex
+	all  map[peer.ID]*standing
+	left map[peer.ID]*standing // those that left lately
 }
 
 // standing is how a connected peer does. It is guarded by peers.mu.
@@ -69,6 +72,7 @@ type standing struct {
 	serving  int           // questions that are being answered
 	transfer *rate.Limiter // of its messages
 	block    *rate.Limiter // likewise
+	wants    *rate.Limiter // of its questions for transfers of a block
 	proved   bool          // the last block that it announced first was a good one
 	summary  time.Time     // when it asked for the pool last
 	shared   time.Time     // when it asked for addresses last
@@ -84,18 +88,53 @@ func (p *peers) connected(id peer.ID, address ma.Multiaddr, inbound bool) {
 	if p.all[id] != nil {
 		return
 	}
-	p.all[id] = &standing{
+	s := &standing{
 		Peer:     Peer{ID: id.String(), Address: address.String(), Inbound: inbound, Connected: time.Now()},
 		address:  address,
 		transfer: rate.NewLimiter(transferRate, transferBurst),
 		block:    rate.NewLimiter(blockRate, blockBurst),
+		wants:    rate.NewLimiter(wantsRate, wantsBurst),
 	}
+	if before := p.left[id]; before != nil { // to reconnect makes nothing good
+		s.faults, s.faulted, s.summary, s.shared = before.faults, before.faulted, before.summary, before.shared
+		s.transfer, s.block, s.wants, s.notYet = before.transfer, before.block, before.wants, before.notYet
+		delete(p.left, id)
+	}
+	p.all[id] = s
 }
 
-func (p *peers) disconnected(id peer.ID) {
+// maxLeft is how many peers that have left are remembered.
+const maxLeft = 1024
+
+// disconnected lets a peer go, unless it still is connected, and tells whether it did.
+func (p *peers) disconnected(id peer.ID, still func() bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	s := p.all[id]
+	if s == nil || still() {
+		return false
+	}
 	delete(p.all, id)
+	p.left[id] = s
+	for other := range p.left { // Go goes through a map from a random place
+		if len(p.left) <= maxLeft {
+			break
+		}
+		delete(p.left, other)
+	}
+	return true
+}
+
+// outbound returns where the peers are that this node connected to itself.
+func (p *peers) outbound() (addresses []ma.Multiaddr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.all {
+		if !s.Inbound {
+			addresses = append(addresses, s.address)
+		}
+	}
+	return addresses
 }
 
 // meet notes what a peer said of itself: whether it is the first time, and whether

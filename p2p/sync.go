@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -26,6 +27,8 @@ const (
 	restTime = 30 * time.Second
 	// briefRest is the same for one that has the chain that this node has.
 	briefRest = 2 * time.Second
+	// longRest is how long one that took long is not.
+	longRest = 10 * time.Minute
 	// greetEvery is how often peers are greeted anew, by turns: gossip may have missed
 	// something.
 	greetEvery = 30 * time.Second
@@ -62,6 +65,7 @@ func (n *Network) serveChain() error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	n.work.Go(func() { _ = n.server.Serve(listener) }) // ends with Close
 	return nil
@@ -94,19 +98,28 @@ func (n *Network) wakeSync() {
 	}
 }
 
-// follow fetches chains from peers that have more work, until ctx ends, and keeps
-// asking what they have.
+// follow fetches chains from peers that have more work, until ctx ends.
 func (n *Network) follow(ctx context.Context) error {
-	greet := time.NewTicker(greetEvery)
-	defer greet.Stop()
-	compare := time.NewTicker(compareEvery)
-	defer compare.Stop()
 	for {
 		select {
 		case <-n.wake:
 			if err := n.catchUp(ctx); err != nil {
 				return err
 			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// refresh asks peers now and then what they have, until ctx ends.
+func (n *Network) refresh(ctx context.Context) error {
+	greet := time.NewTicker(greetEvery)
+	defer greet.Stop()
+	compare := time.NewTicker(compareEvery)
+	defer compare.Stop()
+	for {
+		select {
 		case <-greet.C:
 			n.background(n.greetSome)
 		case <-compare.C:
@@ -155,7 +168,8 @@ func (n *Network) catchUp(ctx context.Context) error {
 }
 
 // heavier returns peers to fetch from: of those that say they have more work some at
-// random, since liars say they have most. What is being put together already is not fetched once more, whole.
+// random, since liars say they have most. What is being put together already is not
+// fetched once more, whole.
 func (n *Network) heavier() []peer.ID {
 	most := n.blocks.most(n.chain.Tip().Work)
 	n.peers.mu.Lock()
@@ -185,11 +199,12 @@ func (n *Network) judge(id peer.ID, r syncer.NeighbourResult) {
 		rest = briefRest
 		tip := n.chain.Tip()
 		n.peers.with(id, func(s *standing) { s.Height, s.Work = tip.Height, tip.Work })
-	case syncer.Lying, syncer.Malformed, syncer.Invalid, syncer.NotANode, syncer.OtherNetwork:
+	case syncer.Lying, syncer.Invalid, syncer.OtherNetwork:
 		n.blame(id, banAt, errors.New(r.Result+": "+r.Detail))
-	case syncer.Withheld:
+	case syncer.Malformed, syncer.Withheld: // an answer that a stopping node cut off can look like it
 		n.blame(id, grave, errors.New(r.Result+": "+r.Detail))
-	case syncer.Slow:
+	case syncer.Slow: // it held up all the others
+		rest = longRest
 		n.blame(id, slight, errors.New(r.Result+": "+r.Detail))
 	}
 	n.log.Debug("sync with a peer", "peer", id, "result", r.Result, "detail", r.Detail)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ type assembling struct {
 	hash  types.Hash
 	work  consensus.Work // of the chain that it makes
 	tries []attempt      // guarded by assembly.mu
+	ready chan *partial  // gets the first further announcement of which nothing is missing
 	whole chan struct{}  // closed when block is set, or never will be
 	block *types.Block   // nil: it could not be put together
 }
@@ -67,6 +69,12 @@ func (a *assembly) begin(hash types.Hash, work consensus.Work, t attempt) (b *as
 		if len(b.tries) < maxTries {
 			b.tries = append(b.tries, t)
 		}
+		if len(t.part.missing()) == 0 {
+			select {
+			case b.ready <- t.part:
+			default:
+			}
+		}
 		return b, false
 	}
 	ofOne := 0
@@ -81,7 +89,7 @@ func (a *assembly) begin(hash types.Hash, work consensus.Work, t attempt) (b *as
 	if a.all == nil {
 		a.all = make(map[types.Hash]*assembling)
 	}
-	b = &assembling{hash: hash, work: work, tries: []attempt{t}, whole: make(chan struct{})}
+	b = &assembling{hash: hash, work: work, tries: []attempt{t}, ready: make(chan *partial, 1), whole: make(chan struct{})}
 	a.all[hash] = b
 	return b, true
 }
@@ -94,6 +102,14 @@ func (a *assembly) try(b *assembling, number int) (t attempt, found bool) {
 		return b.tries[number], true
 	}
 	return attempt{}, false
+}
+
+// full tells whether another announcement of a block would not be looked at.
+func (a *assembly) full(hash types.Hash) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b := a.all[hash]
+	return b != nil && len(b.tries) >= maxTries
 }
 
 func (a *assembly) get(hash types.Hash) *assembling {
@@ -156,19 +172,43 @@ func (n *Network) complete(ctx context.Context, from peer.ID, b *assembling) {
 	}
 }
 
-// assemble puts a block together from one of its announcements, with what is missing
-// from whoever sent that, then from others.
+// assemble puts a block together, by asking for what is missing, unless meanwhile one
+// announces it of whose announcement nothing is.
 func (n *Network) assemble(ctx context.Context, from peer.ID, b *assembling) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var block *types.Block
+	gathered := make(chan error, 1)
+	go func() {
+		var err error
+		block, err = n.gather(ctx, from, b)
+		gathered <- err
+	}()
+	select {
+	case err = <-gathered:
+		b.block = block
+	case p := <-b.ready:
+		cancel()
+		<-gathered
+		b.block, err = p.block()
+	}
+	return err
+}
+
+// gather makes a block of one of its announcements, with what is missing from whoever
+// sent that, then from others.
+func (n *Network) gather(ctx context.Context, from peer.ID, b *assembling) (block *types.Block, err error) {
 	others := slices.DeleteFunc(n.peers.friends(), func(id peer.ID) bool { return id == from })
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	others = others[:min(len(others), maxTries)]
 	for number := 0; ; number++ {
 		t, found := n.blocks.try(b, number)
 		if !found {
-			return err
+			return nil, err
 		}
 		for _, id := range append([]peer.ID{t.from}, others...) {
-			if b.block, err = n.fill(ctx, id, b.hash, t.part); err == nil || ctx.Err() != nil {
-				return err
+			if block, err = n.fill(ctx, id, b.hash, t.part); err == nil || ctx.Err() != nil {
+				return block, err
 			}
 			if errors.Is(err, errFormat) {
 				n.blame(id, grave, err)
@@ -210,7 +250,7 @@ func (n *Network) want(ctx context.Context, id peer.ID, hash types.Hash, p *part
 	return p.put(missing, a.transfers)
 }
 
-func (n *Network) serveWants(_ peer.ID, s network.Stream) error {
+func (n *Network) serveWants(from peer.ID, s network.Stream) error {
 	question, err := readFrame(s, maxWantsSize(n.maxBlock()))
 	if err != nil {
 		return err
@@ -219,21 +259,24 @@ func (n *Network) serveWants(_ peer.ID, s network.Stream) error {
 	if err != nil {
 		return err
 	}
+	allowed := false
+	n.peers.with(from, func(s *standing) { allowed = s.wants.Allow() })
+	if !allowed {
+		return errors.New("it asks for too many transfers of blocks")
+	}
 	block, err := n.find(w.block)
 	if err != nil {
 		return err
 	}
-	if block == nil {
-		return writeFrame(s, transfersAnswer{}.append(nil))
+	var a transfersAnswer
+	if block != nil {
+		a.transfers, a.found = pick(block, w.positions)
 	}
-	transfers, err := pick(block, w.positions)
-	if err != nil {
-		return err
-	}
-	return writeFrame(s, transfersAnswer{found: true, transfers: transfers}.append(nil))
+	return writeFrame(s, a.append(nil))
 }
 
-// find returns a block that is stored or being put together; nil where there is none.
+// find returns a block that is being put together, or is stored and not far from the
+// tip; nil where there is none.
 func (n *Network) find(hash types.Hash) (*types.Block, error) {
 	if b := n.blocks.get(hash); b != nil {
 		select {
@@ -246,7 +289,8 @@ func (n *Network) find(hash types.Hash) (*types.Block, error) {
 		}
 	}
 	state, status, err := n.chain.State(hash)
-	if errors.Is(err, store.ErrNotFound) || err == nil && status&store.HaveBody == 0 {
+	const near = 100
+	if errors.Is(err, store.ErrNotFound) || err == nil && (status&store.HaveBody == 0 || n.chain.Tip().Height > state.Height+near) {
 		return nil, nil
 	}
 	if err != nil {

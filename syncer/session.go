@@ -400,7 +400,7 @@ func (v *session) usable(c *candidate) map[*peer]bool {
 	peers := make(map[*peer]bool)
 	for _, p := range v.peers {
 		if p.usable {
-			peers[p] = p == c.by || p.group == c.group
+			peers[p] = p == c.by || p.group == c.group && c.contains(p.claim.Height, p.claim.Hash)
 		}
 	}
 	return peers
