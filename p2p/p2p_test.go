@@ -3,6 +3,7 @@ package p2p
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -50,13 +51,22 @@ func TestMissingTransfers(t *testing.T) {
 
 // A node of another network is left, and both sides hear why.
 func TestOtherNetwork(t *testing.T) {
-	a := startNode(t, "a", testRules(t, nil), nil, nil)
-	b := startNode(t, "b", testRules(t, func(r *consensus.Rules) { r.Name = "other" }), nil, nil)
-	if err := b.Connect(t.Context(), a.Self().Addresses[0]); !errors.Is(err, ErrUnreachable) {
+	var logs [2]journal
+	var nodes []*testNode
+	for i, name := range []string{"harbour", "village"} {
+		rules := testRules(t, func(r *consensus.Rules) { r.Name = name })
+		nodes = append(nodes, startNode(t, name, rules, nil, func(cfg *Config) { cfg.Log = slog.New(slog.NewTextHandler(&logs[i], nil)) }))
+	}
+	if err := nodes[1].Connect(t.Context(), nodes[0].Self().Addresses[0]); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("error %v", err)
 	}
-	if len(a.Peers())+len(b.Peers()) > 0 {
-		t.Error("they are connected")
+	for i := range logs {
+		eventually(t, "both networks are in the log of "+nodes[i].name, func() bool {
+			return logs[i].count("another network", "harbour", "village") > 0
+		})
+		if len(nodes[i].Peers()) > 0 {
+			t.Error("they are connected")
+		}
 	}
 }
 
