@@ -46,7 +46,7 @@ func (n *Network) newGossip() (*gossip, error) {
 		pubsub.WithFloodPublish(false), // D peers pass a message on as quickly as all would
 		pubsub.WithValidateQueueSize(512),
 		pubsub.WithPeerOutboundQueueSize(256),
-		pubsub.WithLogger(slog.New(slog.DiscardHandler)),
+		pubsub.WithLogger(slog.New(demoted{n.log.Handler()})),
 		pubsub.WithPeerScore(n.scoring()),
 		pubsub.WithPeerScoreInspect(n.noteScores, 5*time.Second),
 	)
