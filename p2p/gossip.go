@@ -12,6 +12,7 @@ import (
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-msgio"
 
 	"cairn/chain"
 	"cairn/consensus"
@@ -28,6 +29,39 @@ type gossip struct {
 	// that they need no announcement of this node's.
 	passed recent
 }
+
+// cutOff hears of streams that gossipsub cut off because of what came on them: a
+// message that is too long, or none at all. Its log is the only place where it says
+// so. It implements slog.Handler.
+type cutOff struct{ *Network }
+
+// Enabled implements slog.Handler.
+func (c cutOff) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (c cutOff) Handle(_ context.Context, r slog.Record) error {
+	var from peer.ID
+	var fault error
+	r.Attrs(func(a slog.Attr) bool {
+		switch v := a.Value.Any().(type) {
+		case peer.ID:
+			from = v
+		case error:
+			fault = v
+		}
+		return true
+	})
+	if fault != nil && (r.Level >= slog.LevelWarn || errors.Is(fault, msgio.ErrMsgTooLarge)) {
+		c.blame(from, grave, fmt.Errorf("gossip: %w", fault))
+	}
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (c cutOff) WithAttrs([]slog.Attr) slog.Handler { return c }
+
+// WithGroup implements slog.Handler.
+func (c cutOff) WithGroup(string) slog.Handler { return c }
 
 // validatorTime is how long looking at one message may take.
 const validatorTime = 10 * time.Second
@@ -47,6 +81,7 @@ func (n *Network) newGossip() (*gossip, error) {
 		pubsub.WithValidateQueueSize(512),
 		pubsub.WithPeerOutboundQueueSize(256),
 		pubsub.WithLogger(slog.New(demoted{n.log.Handler()})),
+		pubsub.WithRPCLogger(slog.New(cutOff{n})),
 		pubsub.WithPeerScore(n.scoring()),
 		pubsub.WithPeerScoreInspect(n.noteScores, 5*time.Second),
 	)
