@@ -2,9 +2,12 @@ package bench
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -146,6 +149,22 @@ func (p *process) processor() (time.Duration, bool) {
 	return time.Duration(user+system) * tick, true
 }
 
+// height asks a node for the height of its chain, in the way that costs it least.
+func (p *process) height(ctx context.Context) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/sync/1/tip", nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	var claim [116]byte // chain ID 32, instance 16, height u32, …
+	_, err = io.ReadFull(answer.Body, claim[:])
+	return int(binary.LittleEndian.Uint32(claim[48:])), err
+}
+
 // peerSync fetches the chain of `sync` over a peer's streams.
 func (r *run) peerSync() error {
 	dir, err := r.tenEach()
@@ -192,14 +211,11 @@ func (r *run) peerSync() error {
 				return err
 			}
 			for {
-				status, err := newcomer.Status(r.ctx)
-				if err != nil {
+				height, err := p.height(r.ctx)
+				if elapsed = time.Since(start); err != nil || height >= r.blocks {
 					return err
 				}
-				if elapsed = time.Since(start); int(status.Height) >= r.blocks {
-					return nil
-				}
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(10 * time.Millisecond)
 			}
 		}, settings...)
 		return elapsed, err
