@@ -88,7 +88,7 @@ type Manager struct {
 	proving    chan struct{}  // a token for the proof of a balance that is being made
 
 	cores chan struct{} // a token for each core that checks blocks
-	runs  atomic.Uint64 // counts the runs of blocks that came to be added
+	runs  atomic.Uint64 // counts the runs of blocks that were added
 	times times
 }
 

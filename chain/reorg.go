@@ -22,10 +22,11 @@ func (m *Manager) addRun(ctx context.Context, r *run) error {
 	}
 	defer m.changed()
 	defer m.writer.Unlock()
+	defer m.runs.Add(1) // at the end: one that is under way may store what another has just not found
 	if err := m.repair(); err != nil {
 		return err
 	}
-	others := m.runs.Add(1) != r.linkedAt+1
+	others := m.runs.Load() != r.linkedAt
 	path := r.candidates
 	if path[0].known {
 		// A crash may come between storing a branch and switching to it.

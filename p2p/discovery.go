@@ -27,7 +27,7 @@ const (
 	// askBelow is how many known nodes are too few.
 	askBelow = 4 * outbound
 	// shareEvery is how often one peer is told addresses.
-	shareEvery = time.Minute
+	shareEvery = 20 * time.Second
 )
 
 // discover keeps enough connections until ctx ends.
@@ -67,7 +67,7 @@ func (n *Network) dialMore(ctx context.Context) {
 		return
 	}
 	for _, id := range n.peers.friends() {
-		if n.peers.seldom(id, func(s *standing) *time.Time { return &s.asked }, 2*shareEvery) {
+		if n.peers.seldom(id, func(s *standing) *time.Time { return &s.asked }, shareEvery+lookEvery) {
 			n.askAddresses(ctx, id)
 			return
 		}
