@@ -50,10 +50,10 @@ func (n *Network) discover(ctx context.Context) error {
 // dialMore makes the connections that are missing, and asks for addresses where too
 // few are known.
 func (n *Network) dialMore(ctx context.Context) {
-	made, _ := n.peers.counts()
-	want := min(outbound, n.cfg.MaxPeers) - made // however many there are of others
+	own := n.peers.outbound()
+	want := min(outbound, n.cfg.MaxPeers) - len(own) // however many there are of others
 	var dials sync.WaitGroup
-	for _, info := range n.book.next(want, n.peers.outbound(), func(id peer.ID) bool {
+	for _, info := range n.book.next(want, own, func(id peer.ID) bool {
 		return id == n.host.ID() || n.host.Network().Connectedness(id) == network.Connected
 	}) {
 		dials.Go(func() {

@@ -66,8 +66,8 @@ func (c cutOff) WithGroup(string) slog.Handler { return c }
 // validatorTime is how long looking at one message may take.
 const validatorTime = 10 * time.Second
 
-// newGossip joins the topics. What a message's name is, is its content alone.
-func (n *Network) newGossip() (*gossip, error) {
+// joinGossip joins the topics. What a message's name is, is its content alone.
+func (n *Network) joinGossip() error {
 	ps, err := pubsub.NewGossipSub(n.ctx, n.host,
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 		pubsub.WithNoAuthor(),
@@ -86,7 +86,7 @@ func (n *Network) newGossip() (*gossip, error) {
 		pubsub.WithPeerScoreInspect(n.noteScores, 5*time.Second),
 	)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	g := new(gossip)
 	n.gossip = g // validators may run before this returns
@@ -101,14 +101,14 @@ func (n *Network) newGossip() (*gossip, error) {
 	} {
 		name := n.topic(t.name)
 		if err := ps.RegisterTopicValidator(name, t.validate, pubsub.WithValidatorConcurrency(t.at), pubsub.WithValidatorTimeout(validatorTime)); err != nil {
-			return nil, err
+			return err
 		}
 		if *t.topic, err = ps.Join(name); err != nil {
-			return nil, err
+			return err
 		}
 		sub, err := (*t.topic).Subscribe()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		n.background(func(ctx context.Context) { // all is done by the validator
 			for {
@@ -118,7 +118,7 @@ func (n *Network) newGossip() (*gossip, error) {
 			}
 		})
 	}
-	return g, nil
+	return nil
 }
 
 func (n *Network) topic(name string) string {
@@ -291,7 +291,9 @@ func (n *Network) validateTransfers(ctx context.Context, from peer.ID, msg *pubs
 	if err == nil && len(fresh) > 0 && 2*len(fresh) >= len(all) {
 		return pubsub.ValidationAccept
 	}
-	n.background(func(ctx context.Context) { n.publishTransfers(ctx, fresh) })
+	if len(fresh) > 0 {
+		n.background(func(ctx context.Context) { n.publishTransfers(ctx, fresh) })
+	}
 	if err != nil && !errors.Is(err, errOwn) {
 		return n.reject(from, err)
 	}

@@ -30,7 +30,7 @@ const memory = 96 << 20
 // newHost makes a libp2p host whose key is kept in the store: TCP and QUIC, with
 // Noise or TLS, or TCP alone in a closed network (the pre-shared key has no form
 // for QUIC). It refuses banned peers at the first moment at which they are known.
-func newHost(cfg *Config, gate *gater) (host.Host, error) {
+func newHost(cfg *Config, gate gater) (host.Host, error) {
 	key, err := loadKey(cfg.Store)
 	if err != nil {
 		return nil, err
@@ -131,24 +131,21 @@ func (d demoted) WithGroup(name string) slog.Handler { return demoted{d.Handler.
 
 // gater refuses connections with banned peers. It implements libp2p's
 // connmgr.ConnectionGater.
-type gater struct {
-	banned func(peer.ID) bool
-	log    *slog.Logger
-}
+type gater struct{ banned func(peer.ID) bool }
 
 // InterceptPeerDial is asked before a peer is dialled.
-func (g *gater) InterceptPeerDial(id peer.ID) bool { return !g.banned(id) }
+func (g gater) InterceptPeerDial(id peer.ID) bool { return !g.banned(id) }
 
 // InterceptAddrDial is asked before an address is dialled.
-func (g *gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
+func (g gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
 
 // InterceptAccept is asked before anything is known of who calls.
-func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
+func (g gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
 // InterceptSecured is asked when it is known who is at the other end.
-func (g *gater) InterceptSecured(_ network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {
+func (g gater) InterceptSecured(_ network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {
 	return !g.banned(id)
 }
 
 // InterceptUpgraded is asked at the end of a handshake.
-func (g *gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
+func (g gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }

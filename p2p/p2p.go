@@ -132,11 +132,11 @@ func (n *Network) open() error {
 	}
 	n.host = n.cfg.Host
 	if n.host == nil {
-		if n.host, err = newHost(&n.cfg, &gater{n.book.isBanned, n.log}); err != nil {
+		if n.host, err = newHost(&n.cfg, gater{n.book.isBanned}); err != nil {
 			return err
 		}
 	}
-	if n.gossip, err = n.newGossip(); err != nil {
+	if err := n.joinGossip(); err != nil {
 		return err
 	}
 	n.serve(helloProtocol, n.serveHello)
@@ -294,8 +294,8 @@ func (n *Network) Invite() Invite {
 		own = far
 	}
 	slices.SortStableFunc(own, func(a, b string) int { return private(a) - private(b) })
-	i.Peers = own[:min(len(own), invitePeers/2)]
-	i.Peers = append(i.Peers, n.book.good(invitePeers-len(i.Peers))...)
+	i.Peers = own[:min(len(own), maxInvitePeers/2)]
+	i.Peers = append(i.Peers, n.book.good(maxInvitePeers-len(i.Peers))...)
 	return i
 }
 
@@ -307,6 +307,3 @@ func private(address string) int {
 	}
 	return 1
 }
-
-// invitePeers is how many addresses an invite holds.
-const invitePeers = 8

@@ -226,18 +226,6 @@ func (p *peers) friends() []peer.ID {
 	return ids
 }
 
-// counts returns how many connections this node made itself, and how many there are.
-func (p *peers) counts() (outbound, all int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, s := range p.all {
-		if !s.Inbound {
-			outbound++
-		}
-	}
-	return outbound, len(p.all)
-}
-
 // fading is what is left of the weight of faults.
 func (s *standing) fading() float64 {
 	return s.faults * math.Exp2(-float64(time.Since(s.faulted))/float64(halfLife))
