@@ -154,8 +154,8 @@ func (c *fileCheck) checkUnsummed(name string) error {
 	base := path.Base(name)
 	var err error
 	switch {
-	case path.Ext(base) == ".log":
-		number, _ := strconv.ParseUint(strings.TrimSuffix(base, ".log"), 10, 64)
+	case path.Ext(base) == logSuffix:
+		number, _ := strconv.ParseUint(strings.TrimSuffix(base, logSuffix), 10, 64)
 		err = c.checkLog(name, uint32(number))
 	case strings.HasPrefix(base, "MANIFEST-"):
 		err = c.checkLog(name, 0)

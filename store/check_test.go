@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -157,16 +158,22 @@ func readByPebble(t *testing.T, fs vfs.FS, name string) bool {
 	return true
 }
 
-// TestCutLog cuts the log short at every byte. CheckFiles says so except where a
-// record ends, and opening finds the records before.
+// TestCutLog cuts the log short at every byte, and puts zeros behind, as there were
+// before those bytes were written. CheckFiles says so except where a record ends, and
+// opening finds the records before.
 func TestCutLog(t *testing.T) {
 	fs, _ := makeFiles(t)
 	name := dbFile(t, fs, "*.log")
 	path := testDir + "/" + name
 	whole := readFile(t, fs, path)
+	ahead := len(whole)
+	whole = bytes.TrimRight(whole, "\x00")
+	if ahead -= len(whole); ahead < zerosAhead/2 {
+		t.Errorf("%d zeros after the end", ahead)
+	}
 	var ends int
 	for size := len(whole) - 1; size >= 0; size -= 1 + len(whole)/500 {
-		writeFile(t, fs, path, whole[:size])
+		writeFile(t, fs, path, append(bytes.Clone(whole[:size]), make([]byte, size%2*ahead)...))
 		faults := mustCheck(t, fs)
 		switch {
 		case len(faults) == 0:

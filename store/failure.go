@@ -134,6 +134,9 @@ func (g guardedFS) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err
 		f, err = g.FS.Create(name, c)
 		return err
 	})
+	if err == nil && strings.HasSuffix(name, logSuffix) {
+		return &logFile{guardedFile: guardedFile{f, g.failure}}, nil
+	}
 	return g.file(f, err)
 }
 

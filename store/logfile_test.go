@@ -88,6 +88,17 @@ func TestClosedLog(t *testing.T) {
 	if err := checkLog(bytes.NewReader(append(end, end...)), 7); err == nil {
 		t.Error("two ends: no error")
 	}
+	ahead := append(bytes.Clone(end), make([]byte, 3*logBlock)...)
+	if err := checkLog(bytes.NewReader(ahead), 7); err != nil {
+		t.Errorf("zeros after the end: %v", err)
+	}
+	for at := len(end); at < len(ahead); at += 1000 {
+		ahead[at] = 1
+		if err := checkLog(bytes.NewReader(ahead), 7); err == nil || errors.Is(err, errTorn) {
+			t.Errorf("byte %d after the end changed: %v", at-len(end), err)
+		}
+		ahead[at] = 0
+	}
 }
 
 // FuzzLog compares checkLog with Pebble's own reader: what the one finds sound,
@@ -95,16 +106,27 @@ func TestClosedLog(t *testing.T) {
 func FuzzLog(f *testing.F) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 5 {
-		f.Add(testLog(f, rng.IntN(100), rng.IntN(2*logBlock), rng.IntN(100)), uint16(rng.IntN(100)), byte(1))
+		log := testLog(f, rng.IntN(100), rng.IntN(2*logBlock), rng.IntN(100))
+		f.Add(log, uint16(rng.IntN(100)), byte(1))
+		f.Add(append(log, make([]byte, logBlock)...), uint16(0), byte(0))
 	}
 	f.Fuzz(func(t *testing.T, log []byte, at uint16, change byte) {
 		if len(log) > 0 {
 			log[int(at)%len(log)] ^= change
 		}
-		if checkLog(bytes.NewReader(log), 7) != nil {
-			return
+		l := logReader{r: bytes.NewReader(log), number: 7, block: make([]byte, 0, logBlock)}
+		for more := true; more; {
+			var err error
+			if more, err = l.next(); err != nil {
+				return
+			}
 		}
-		r := record.NewReader(bytes.NewReader(log), 7)
+		// Pebble takes the zeros after the end for what a crash left.
+		end := l.offset + int64(l.pos)
+		if !zero(log[end:]) {
+			t.Fatalf("it ends at %d of %d bytes", end, len(log))
+		}
+		r := record.NewReader(bytes.NewReader(log[:end]), 7)
 		for {
 			next, err := r.Next()
 			if err == io.EOF {
