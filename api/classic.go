@@ -182,7 +182,7 @@ func (s *server) getChain(w *response, r *http.Request) error {
 		return err
 	}
 	if r.Method == http.MethodHead {
-		return writeBody(w, http.StatusOK, nil)
+		return writePart(w, http.StatusOK, nil)
 	}
 	return s.streamChain(w, `{"chain":`, part)
 }

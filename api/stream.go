@@ -106,7 +106,7 @@ func (s *server) streamChain(w *response, head string, p part) (err error) {
 			break
 		}
 		b.bytes = append(b.bytes, ',')
-		if err := keep.during(func() error { return writeBody(w, http.StatusOK, b.bytes) }); err != nil {
+		if err := keep.during(func() error { return writePart(w, http.StatusOK, b.bytes) }); err != nil {
 			return err
 		}
 		b.bytes = b.bytes[:0]
@@ -177,12 +177,22 @@ func writeJSON(w *response, status int, v any) error {
 	return writeBody(w, status, append(body, '\n'))
 }
 
-// writeBody answers with JSON, or continues an answer that has begun.
+// writeBody answers with JSON, or ends an answer that has begun. One that is written
+// at once tells its length: the server would otherwise send it in chunks, which takes
+// a call of the system more.
 func writeBody(w *response, status int, body []byte) error {
+	if w.status == 0 {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	return writePart(w, status, body)
+}
+
+// writePart begins an answer of JSON, or continues it.
+func writePart(w *response, status int, part []byte) error {
 	if w.status == 0 {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 	}
-	_, err := w.Write(body)
+	_, err := w.Write(part)
 	return err
 }

@@ -106,7 +106,7 @@ func TestStalledClient(t *testing.T) {
 	server := httptest.NewServer(s.wrap("test", func(w *response, r *http.Request) error {
 		// The same chain over and over, as one that is far longer than what the
 		// system buffers on its own.
-		var err error
+		err := writePart(w, http.StatusOK, nil)
 		for range 20_000 {
 			if err = s.streamChain(w, `{"chain":`, wholeChain); err != nil {
 				break
