@@ -121,7 +121,8 @@ type run struct {
 	Config
 	sizes
 	ctx context.Context
-	dir string // for everything, removed at the end
+	dir string   // for everything, removed at the end
+	env []string // of the processes that it starts, besides this one's
 
 	// Bounds and chains that several rows need are made once, when the first does.
 	signatureRates func() (signatureRates, error)

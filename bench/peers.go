@@ -165,20 +165,36 @@ func (p *process) height(ctx context.Context) (int, error) {
 	return int(binary.LittleEndian.Uint32(claim[48:])), err
 }
 
-// peerSync fetches the chain of `sync` over a peer's streams.
+// peerSync fetches two chains over a peer's streams: small blocks, as one that was off
+// for a month finds them, and full ones whose transfers are signed.
 func (r *run) peerSync() error {
 	dir, err := r.tenEach()
 	if err != nil {
 		return err
 	}
+	if err := r.catchUp(fmt.Sprintf("%d blocks of 10", r.blocks), dir, consensus.Dev()); err != nil {
+		return err
+	}
+	dir, rules, blocks, err := r.crowd("signed", r.fullBlocks)
+	if err != nil {
+		return err
+	}
+	err = withChain(dir, rules, func(_ *store.Store, m *chain.Manager) error { return m.AddBlocks(r.ctx, blocks) })
+	if err != nil {
+		return err
+	}
+	return r.catchUp(fmt.Sprintf("full signed blocks, %d accounts", r.accounts), dir, rules)
+}
+
+// catchUp compares a node that fetches a peer's chain with `cairn import` of the same,
+// by turns. Each process has one processor, so that the peer's work is not counted.
+func (r *run) catchUp(what, dir string, rules *consensus.Rules) error {
 	file, err := r.export(dir)
 	if err != nil {
 		return err
 	}
-	alone, err := r.median("import of the same", func() (time.Duration, error) { return r.importFile(file) })
-	if err != nil {
-		return err
-	}
+	r.env = []string{"GOMAXPROCS=1"}
+	defer func() { r.env = nil }()
 	settings, err := withPeers()
 	if err != nil {
 		return err
@@ -196,33 +212,79 @@ func (r *run) peerSync() error {
 	if err != nil {
 		return err
 	}
-	elapsed, err := r.median("sync with a peer", func() (elapsed time.Duration, err error) {
-		settings, err := withPeers()
+	goal, err := peer.height(r.ctx)
+	if err != nil {
+		return err
+	}
+	var imports []time.Duration
+	elapsed, err := r.median("chain from a peer: "+what, func() (time.Duration, error) {
+		alone, err := r.importAlone(file, rules)
 		if err != nil {
 			return 0, err
 		}
-		err = r.withNode(func(p *process) error {
-			newcomer, err := client.New(p.url, client.Options{})
-			if err != nil {
-				return err
-			}
-			start := time.Now()
-			if err := newcomer.AddPeer(r.ctx, self.Addresses[0]); err != nil {
-				return err
-			}
-			for {
-				height, err := p.height(r.ctx)
-				if elapsed = time.Since(start); err != nil || height >= r.blocks {
-					return err
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
-		}, settings...)
-		return elapsed, err
+		imports = append(imports, alone)
+		return r.fetchFrom(self.Addresses[0], goal, rules)
 	})
 	if err != nil {
 		return err
 	}
-	r.span("peers", fmt.Sprintf("a peer's %d blocks of 10, from connecting on", r.blocks), elapsed, "import of the same from a file", alone)
+	r.span("peers", "a peer's chain, from connecting on: "+what, elapsed, "cairn import of the same", summary(imports).p50)
 	return nil
+}
+
+// importAlone is how long the command takes that imports a file into a new directory.
+func (r *run) importAlone(file string, rules *consensus.Rules) (time.Duration, error) {
+	dir, err := r.newDirectory(rules)
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	cmd, err := r.command("import", file, "--data", dir)
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("%w: %s", err, out)
+	}
+	return time.Since(start), nil
+}
+
+// fetchFrom is how long a new node takes until it has the chain of a peer.
+func (r *run) fetchFrom(peer string, goal int, rules *consensus.Rules) (time.Duration, error) {
+	dir, err := r.newDirectory(rules)
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	settings, err := withPeers()
+	if err != nil {
+		return 0, err
+	}
+	p, err := r.launch(append([]string{"--data", dir}, settings...)...)
+	if err != nil {
+		return 0, err
+	}
+	defer p.stop()
+	newcomer, err := client.New(p.url, client.Options{})
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	if err := newcomer.AddPeer(r.ctx, peer); err != nil {
+		return 0, err
+	}
+	for {
+		height, err := p.height(r.ctx)
+		if err != nil || height >= goal {
+			return time.Since(start), err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// newDirectory makes a data directory that holds nothing but genesis.
+func (r *run) newDirectory(rules *consensus.Rules) (dir string, err error) {
+	dir = filepath.Join(r.dir, "newcomer")
+	return dir, withChain(dir, rules, func(*store.Store, *chain.Manager) error { return nil })
 }

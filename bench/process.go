@@ -59,6 +59,7 @@ func (r *run) command(args ...string) (*exec.Cmd, error) {
 	cmd := exec.CommandContext(r.ctx, r.Node, append(args, "--config", settings)...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CAIRN_") })
 	cmd.Env = append(cmd.Env, "CAIRN_P2P=off") // it is measured alone
+	cmd.Env = append(cmd.Env, r.env...)
 	return cmd, nil
 }
 
