@@ -47,6 +47,10 @@ type app struct {
 	stdout, stderr io.Writer
 	env            func(string) (string, bool)
 
+	// settings and flags are newSettings' once a command has asked for them.
+	settings *settings
+	flags    *pflag.FlagSet
+
 	// parsed is set once flags and arguments were found to be in order.
 	parsed bool
 }
