@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync"
 
 	"github.com/spf13/cobra"
 )
@@ -13,8 +14,8 @@ import (
 var stamped string
 
 // version returns the stamped version, else what the Go tool recorded: the
-// module's version or the commit.
-func version() string {
+// module's version or the commit. That is a text to be read, and read once.
+var version = sync.OnceValue(func() string {
 	if stamped != "" {
 		return stamped
 	}
@@ -31,7 +32,7 @@ func version() string {
 		}
 	}
 	return "devel"
-}
+})
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
