@@ -152,10 +152,8 @@ func New(cfg Config) (http.Handler, error) {
 	for url, asset := range pageAssets() {
 		mux.Handle(url, s.handle(route{name: "page", method: http.MethodGet, serve: asset.serve}))
 	}
-	d := newDocs(s, mux)
-	d.register()
-	if err := d.pages(); err != nil {
-		return nil, err
+	for url, serve := range docPages() {
+		mux.Handle(url, s.handle(route{name: "docs", method: http.MethodGet, serve: serve}))
 	}
 	neighbours := s.syncer.Handler()
 	mux.Handle("/sync/", s.wrap("/sync/", func(w *response, r *http.Request) error {
@@ -166,12 +164,15 @@ func New(cfg Config) (http.Handler, error) {
 		return fmt.Errorf("%w: %s", errNoSuchURL, quote(r.URL.Path))
 	})
 	mux.Handle("/", other)
+	v1 := s.v1(other)
+	mux.Handle("/v1/", v1)
+	mux.Handle("/openapi.json", v1)
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/") { // a request to a proxy
 			r.URL.Path = "/" + r.URL.Path
 		}
 		given := r.URL.EscapedPath() // an account may have slashes in its name
-		if clean := path.Clean(given); clean != strings.TrimSuffix(given, "/") && clean != given || clean == "/sync" {
+		if clean := path.Clean(given); clean != strings.TrimSuffix(given, "/") && clean != given || clean == "/sync" || clean == "/v1" {
 			other.ServeHTTP(w, r) // the mux would redirect it, past all checks
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +19,7 @@ import (
 // metrics counts requests and shows the chain to Prometheus. No other file knows
 // Prometheus.
 type metrics struct {
-	page     http.Handler
+	page     func() http.Handler // made when somebody asks for it
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	running  *prometheus.GaugeVec
@@ -40,16 +41,18 @@ func newMetrics(s *server) *metrics {
 			Help: "Requests that are being answered, by route.",
 		}, []string{"route"}),
 	}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "cairn_build_info",
-		Help:        "Always 1; the labels say what runs.",
-		ConstLabels: prometheus.Labels{"version": s.version, "go": runtime.Version(), "network": s.rules.Name},
+	m.page = sync.OnceValue(func() http.Handler {
+		build := prometheus.NewGauge(prometheus.GaugeOpts{
+			Name:        "cairn_build_info",
+			Help:        "Always 1; the labels say what runs.",
+			ConstLabels: prometheus.Labels{"version": s.version, "go": runtime.Version(), "network": s.rules.Name},
+		})
+		build.Set(1)
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(m.requests, m.duration, m.running, build, chainCollector{s},
+			collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	})
-	build.Set(1)
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.duration, m.running, build, chainCollector{s},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.page = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }
 
@@ -78,7 +81,7 @@ func (m *routeMetrics) done(status int, took time.Duration) {
 }
 
 func (m *metrics) serve(w *response, r *http.Request) error {
-	m.page.ServeHTTP(w, r)
+	m.page().ServeHTTP(w, r)
 	return nil
 }
 

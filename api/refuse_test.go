@@ -228,7 +228,7 @@ func TestMethodsAndPaths(t *testing.T) {
 				}
 			}
 		}
-		for _, path := range []string{"/nothing", "/chain/", "/mine/x", "/v1/", "/v1/block", "/favicon.ico", "/page/index.html", "/index.html", "/.git/config", "/%2e%2e/etc/passwd"} {
+		for _, path := range []string{"/nothing", "/chain/", "/mine/x", "/sync", "/v1", "/v1/", "/v1/block", "/favicon.ico", "/page/index.html", "/index.html", "/.git/config", "/%2e%2e/etc/passwd"} {
 			for _, method := range methods {
 				n.do(method, path, "").refused(404, "/")
 			}

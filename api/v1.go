@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -43,6 +44,27 @@ func init() {
 		}
 		return refuse(rule, "%s", strings.Join(details, "; "))
 	}
+}
+
+// v1 returns the calls of /v1 and the OpenAPI document. They are made when the first
+// request for one comes: there is a lot to them, and a node is to start fast.
+func (s *server) v1(other http.Handler) http.Handler {
+	made := sync.OnceValue(func() http.Handler {
+		mux := http.NewServeMux()
+		d := newDocs(s, mux)
+		d.register()
+		document := sync.OnceValues(d.document)
+		mux.Handle("/openapi.json", s.handle(route{name: "docs", method: http.MethodGet, serve: func(w *response, _ *http.Request) error {
+			body, err := document()
+			if err != nil {
+				return err
+			}
+			return writeBody(w, http.StatusOK, body)
+		}}))
+		mux.Handle("/", other)
+		return mux
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { made().ServeHTTP(w, r) })
 }
 
 // docs holds the OpenAPI document in the making, and the mux that its calls are on.

@@ -18,31 +18,36 @@ import (
 //go:embed docs
 var docFiles embed.FS
 
-// pages puts the OpenAPI document and the page that shows it on the mux.
-func (d *docs) pages() error {
-	d.widen()
-	document, err := json.Marshal(d.api.OpenAPI())
-	if err != nil {
-		return fmt.Errorf("the OpenAPI document: %w", err)
-	}
-	d.page("/openapi.json", func(w *response, _ *http.Request) error { return writeBody(w, http.StatusOK, document) })
+// docPages returns what serves the page that shows the OpenAPI document, and its
+// files, by path.
+func docPages() map[string]handler {
+	pages := make(map[string]handler)
 	for _, file := range []struct{ path, name, media string }{
 		{"/docs", "docs/index.html", "text/html; charset=utf-8"},
 		{"/docs/start.js", "docs/start.js", "text/javascript; charset=utf-8"},
 		{"/docs/swagger-ui-bundle.js", "docs/swagger-ui-bundle.js.gz", "text/javascript; charset=utf-8"},
 		{"/docs/swagger-ui.css", "docs/swagger-ui.css.gz", "text/css; charset=utf-8"},
 	} {
-		content, err := docFiles.ReadFile(file.name)
-		if err != nil {
-			return err
-		}
-		zipped := strings.HasSuffix(file.name, ".gz")
-		d.page(file.path, func(w *response, r *http.Request) error {
+		pages[file.path] = func(w *response, r *http.Request) error {
+			content, err := docFiles.ReadFile(file.name)
+			if err != nil {
+				return err
+			}
 			w.Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
-			return writeFile(w, r, file.media, content, zipped)
-		})
+			return writeFile(w, r, file.media, content, strings.HasSuffix(file.name, ".gz"))
+		}
 	}
-	return nil
+	return pages
+}
+
+// document returns the OpenAPI document.
+func (d *docs) document() ([]byte, error) {
+	d.widen()
+	document, err := json.Marshal(d.api.OpenAPI())
+	if err != nil {
+		return nil, fmt.Errorf("the OpenAPI document: %w", err)
+	}
+	return document, nil
 }
 
 // widen corrects what huma says of unsigned numbers of 32 bits: an int32 would not
@@ -90,10 +95,6 @@ func widen(s *huma.Schema) {
 	for _, property := range s.Properties {
 		widen(property)
 	}
-}
-
-func (d *docs) page(path string, serve handler) {
-	d.mux.Handle(path, d.s.handle(route{name: "docs", method: http.MethodGet, serve: serve}))
 }
 
 // writeFile answers with a file that may be compressed, to whoever can read that.

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 	"github.com/google/uuid"
 
 	"cairn/consensus"
@@ -50,6 +51,9 @@ func (d directory) create(rules *consensus.Rules, o Options) (*Store, error) {
 	}
 	s := newStore(d, o)
 	s.rules = rules
+	if err := s.beginNewest(); err != nil {
+		return nil, err
+	}
 	if err := s.openPebble(o.cacheBytes(), false); err != nil {
 		return nil, err
 	}
@@ -61,6 +65,23 @@ func (d directory) create(rules *consensus.Rules, o Options) (*Store, error) {
 		err = d.rename(aside(markerName), markerName)
 	}
 	return s.begin(err)
+}
+
+// beginNewest makes the database's directory, and says in it that the database has
+// Pebble's newest format. Pebble would begin with the oldest that it knows and rise
+// to the newest one by one, with a file and a sync of the disk for each.
+func (s *Store) beginNewest() error {
+	fs, dir := guardedFS{s.dir.fs, s.failure}, s.dir.file(dbName)
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return s.failure.run(func() error {
+		marker, _, err := atomicfs.LocateMarker(fs, dir, "format-version")
+		if err != nil {
+			return err
+		}
+		return errors.Join(marker.Move(pebble.FormatNewest.String()), marker.Close())
+	})
 }
 
 // begin ends the opening of a database, or undoes it where that failed with err.

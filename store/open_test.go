@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
@@ -205,6 +207,20 @@ func TestCreateWhereItIsPossible(t *testing.T) {
 			mustClose(t, mustCreate(t, Options{FS: mem}))
 			mustClose(t, mustOpen(t, Options{FS: mem}))
 		})
+	}
+}
+
+// A new database has Pebble's newest format at once.
+func TestCreateNewest(t *testing.T) {
+	mem := vfs.NewMem()
+	mustClose(t, mustCreate(t, Options{FS: mem}))
+	names, err := mem.List(testDir + "/db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, "marker.format-version.") })
+	if want := []string{"marker.format-version.000001." + pebble.FormatNewest.String()}; !cmp.Equal(names, want) {
+		t.Errorf("%v, want %v", names, want)
 	}
 }
 

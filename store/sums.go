@@ -103,8 +103,12 @@ func (d directory) sum(name string) (sum [32]byte, err error) {
 		return sum, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return sum, err
+	}
 	h := sha256.New()
-	_, err = io.Copy(h, f)
+	_, err = io.Copy(h, io.LimitReader(f, info.Size())) // whose buffer is no larger than the file
 	return [32]byte(h.Sum(nil)), err
 }
 

@@ -6,8 +6,6 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 
-	"github.com/tyler-smith/go-bip39"
-
 	"cairn/types"
 )
 
@@ -24,7 +22,7 @@ const hardened = 1 << 31
 func (w Words) Key(index uint32) ed25519.PrivateKey { return keyAt(w.seed(), index) }
 
 // seed returns the 64 bytes of BIP 39, which take a millisecond or two.
-func (w Words) seed() []byte { return bip39.NewSeed(w.Reveal(), "") }
+func (w Words) seed() []byte { return seedOf(w.Reveal(), "") }
 
 func keyAt(seed []byte, index uint32) ed25519.PrivateKey {
 	return DeriveKey(seed, 44, CoinType, index)

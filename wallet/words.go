@@ -6,8 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-
-	"github.com/tyler-smith/go-bip39"
 )
 
 // hidden is all that a log, an error or a debugger's print shows of words.
@@ -29,10 +27,7 @@ type Words struct {
 func NewWords() Words {
 	var entropy [32]byte
 	rand.Read(entropy[:]) // never fails: the program ends before it would
-	text, err := bip39.NewMnemonic(entropy[:])
-	if err != nil { // only for other lengths
-		panic(err)
-	}
+	text := mnemonic(entropy[:])
 	return Words{&text}
 }
 
@@ -51,17 +46,17 @@ func ParseWords(text string) (Words, error) {
 	if faults := unknownWords(list); len(faults) > 0 {
 		return Words{}, fmt.Errorf("%w: %s", ErrWords, strings.Join(faults, "; "))
 	}
-	text = strings.Join(list, " ")
-	if _, err := bip39.EntropyFromMnemonic(text); err != nil {
+	if !checksumFits(list) {
 		return Words{}, fmt.Errorf("%w: each is in the list, but the checksum is wrong: one is not the right one, or two have changed places", ErrWords)
 	}
+	text = strings.Join(list, " ")
 	return Words{&text}, nil
 }
 
 // unknownWords says of each word that is not in the list where it stands.
 func unknownWords(list []string) (faults []string) {
 	for i, word := range list {
-		if _, ok := bip39.GetWordIndex(word); ok {
+		if _, ok := slices.BinarySearch(english(), word); ok {
 			continue
 		}
 		fault := fmt.Sprintf("word %d is not in the English list of BIP 39", i+1)
@@ -81,7 +76,7 @@ func nearest(word string) []string {
 		return nil
 	}
 	var near [far + 1][]string // by distance
-	for _, candidate := range bip39.GetWordList() {
+	for _, candidate := range english() {
 		d := distance(word, candidate)
 		if len(word) >= 4 && strings.HasPrefix(candidate, word[:4]) {
 			d = 1 // no two words of the list begin with the same four letters

@@ -47,6 +47,10 @@ type app struct {
 	stdout, stderr io.Writer
 	env            func(string) (string, bool)
 
+	// settings and flags are newSettings' once a command has asked for them.
+	settings *settings
+	flags    *pflag.FlagSet
+
 	// parsed is set once flags and arguments were found to be in order.
 	parsed bool
 }
@@ -80,6 +84,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return code
 }
 
+// tagged makes the commands that only builds with a tag have.
+var tagged []func(*app) *cobra.Command
+
 // root builds the command tree. `cairn` itself runs a node.
 func (a *app) root() *cobra.Command {
 	root := a.nodeCommand()
@@ -104,7 +111,10 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.walletCommand(), a.balanceCommand(), a.historyCommand(), a.receiveCommand(),
 		a.sendCommand(), a.resendCommand(), a.outboxCommand(), a.signCommand(), a.submitCommand(), a.proofCommand(), a.tokenCommand(), a.peersCommand(), a.inviteCommand())
 	root.AddCommand(a.statusCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.benchCommand(),
-		a.verifyProofCommand(), a.genesisCommand(), a.joinCommand(), a.peerKeyCommand(), a.versionCommand(), a.manCommand())
+		a.verifyProofCommand(), a.genesisCommand(), a.joinCommand(), a.peerKeyCommand(), a.versionCommand())
+	for _, command := range tagged {
+		root.AddCommand(command(a))
+	}
 	return root
 }
 

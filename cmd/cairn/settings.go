@@ -98,12 +98,16 @@ func (m *mebibytes) Set(text string) error {
 }
 
 // useSettings gives cmd the flags that names lists, all when it lists none, and
-// before cmd runs fills in what its command line leaves open.
+// before cmd runs fills in what its command line leaves open. Commands share the
+// settings, since only one of them runs.
 func (a *app) useSettings(cmd *cobra.Command, names ...string) *settings {
-	s, all := newSettings()
-	all.VisitAll(func(f *pflag.Flag) {
+	if a.settings == nil {
+		a.settings, a.flags = newSettings()
+	}
+	a.flags.VisitAll(func(f *pflag.Flag) {
 		if len(names) == 0 && !slices.Contains(notOfNodes, f.Name) || slices.Contains(names, f.Name) {
-			cmd.Flags().AddFlag(f)
+			own := *f // whose usage the command may say in its own way
+			cmd.Flags().AddFlag(&own)
 			if complete := completions[f.Name]; complete != nil {
 				_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // fails for flags that are not there
 			}
@@ -112,18 +116,18 @@ func (a *app) useSettings(cmd *cobra.Command, names ...string) *settings {
 	cmd.Flags().SortFlags = false
 	file := cmd.Flags().String("config", "", "TOML `file` with settings (default: cairn/cairn.toml in your configuration directory, if it exists)")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if err := a.bind(all, *file); err != nil {
+		if err := a.bind(a.flags, cmd.Flags().Changed, *file); err != nil {
 			return &codeError{exitUsage, err}
 		}
 		return nil
 	}
-	return s
+	return a.settings
 }
 
-// bind gives each setting that was not on the command line its value from the
+// bind gives each setting that was not given on the command line its value from the
 // environment, else from the file. The setting log-level is CAIRN_LOG_LEVEL
 // there and log-level here; a key of the file that is no setting is an error.
-func (a *app) bind(all *pflag.FlagSet, file string) error {
+func (a *app) bind(all *pflag.FlagSet, given func(name string) bool, file string) error {
 	values, file, err := a.readSettings(file)
 	if err != nil {
 		return err
@@ -139,7 +143,7 @@ func (a *app) bind(all *pflag.FlagSet, file string) error {
 			source = file + ": " + f.Name
 			value, ok = values[f.Name]
 		}
-		if !ok || f.Changed || err != nil {
+		if !ok || given(f.Name) || err != nil {
 			return
 		}
 		if e := all.Set(f.Name, value); e != nil {

@@ -21,7 +21,7 @@ func bound(t *testing.T, file string, env map[string]string, args ...string) (*s
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return s, a.bind(flags, name)
+	return s, a.bind(flags, flags.Changed, name)
 }
 
 func TestFlagOverVariableOverFile(t *testing.T) {
@@ -99,10 +99,10 @@ func TestConfigurationFile(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	t.Setenv("AppData", t.TempDir())
 	_, flags := newSettings()
-	if err := a.bind(flags, ""); err != nil {
+	if err := a.bind(flags, flags.Changed, ""); err != nil {
 		t.Errorf("the default file is missing: %v", err)
 	}
-	if err := a.bind(flags, filepath.Join(t.TempDir(), "none.toml")); err == nil {
+	if err := a.bind(flags, flags.Changed, filepath.Join(t.TempDir(), "none.toml")); err == nil {
 		t.Error("a file that was named is missing, and nobody says so")
 	}
 }

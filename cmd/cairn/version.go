@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 )
 
 // stamped is set by builds that know their version:
@@ -14,8 +14,8 @@ import (
 var stamped string
 
 // version returns the stamped version, else what the Go tool recorded: the
-// module's version or the commit.
-func version() string {
+// module's version or the commit. That is a text to be read, and read once.
+var version = sync.OnceValue(func() string {
 	if stamped != "" {
 		return stamped
 	}
@@ -32,7 +32,7 @@ func version() string {
 		}
 	}
 	return "devel"
-}
+})
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -42,20 +42,6 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(a.stdout, "cairn %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
-		},
-	}
-}
-
-func (a *app) manCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "man DIR",
-		Short:   "Write the manual pages into a directory",
-		Example: "  cairn man ~/.local/share/man/man1",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			root := cmd.Root()
-			root.DisableAutoGenTag = true
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "CAIRN", Section: "1", Source: "Cairn " + version()}, args[0])
 		},
 	}
 }
