@@ -10,7 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"cairn/chain/chaintest"
 	"cairn/consensus"
+	"cairn/store"
 	"cairn/types"
 )
 
@@ -249,6 +255,55 @@ func TestPoolsCompared(t *testing.T) {
 		time.Sleep(summaryEvery + compareEvery)
 		if _, found := b.chain.Pending(p.ID()); !found {
 			t.Error("it was forgotten")
+		}
+	})
+}
+
+// A stranger who passes on another's block first, and then does not give its
+// transfers, keeps nobody from it: whoever has it is asked soon.
+func TestWithheldByStranger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, testRules(t, nil))
+		a := w.start(0)
+		w.nodes[1].peers = []int{0}
+		b := w.start(1)
+		s, err := store.Create("data", w.rules, store.Options{FS: w.nodes[2].fs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		stranger := w.host(2, s)
+		defer stranger.Close()
+		asked := make(chan network.Stream, 1)
+		stranger.SetStreamHandler(helloProtocol, func(s network.Stream) {
+			if _, err := readFrame(s, maxHelloSize); err == nil {
+				_ = writeFrame(s, a.hello().append(nil))
+			}
+			_ = s.Close()
+		})
+		stranger.SetStreamHandler(wantsProtocol, func(s network.Stream) { asked <- s }) // it stays open
+		if err := a.Connect(t.Context(), fmt.Sprintf("%s/p2p/%s", stranger.Addrs()[0], stranger.ID())); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+
+		block := chaintest.New(w.rules).Add("block", chaintest.Genesis, chaintest.Spec{Transfers: transfers("x", 3)})
+		began := time.Now()
+		var validating sync.WaitGroup
+		defer validating.Wait()
+		validating.Go(func() {
+			a.validateBlock(t.Context(), stranger.ID(), &pubsub.Message{Message: &pb.Message{Data: announce(block).append(nil)}})
+		})
+		<-asked
+		b.gossip.passed.add(block.Header.Hash()) // an announcement of the same bytes would be passed over
+		if err := b.chain.AddBlocks(t.Context(), []*types.Block{block}); err != nil {
+			t.Fatal(err)
+		}
+		for a.chain.Tip() != b.chain.Tip() {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 2*soon {
+			t.Errorf("the block took %v", took)
 		}
 	})
 }
