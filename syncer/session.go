@@ -46,6 +46,8 @@ type session struct {
 // peer is a neighbour during a session.
 type peer struct {
 	*source
+	ctx    context.Context // of what is asked of it
+	cancel context.CancelCauseFunc
 	claim  claim
 	usable bool   // it answered for this network, and nothing has failed since
 	group  *group // nil for one that claims no more work than this node has
@@ -109,12 +111,15 @@ func (v *session) run(ctx context.Context) error {
 	defer v.workers.Wait()
 	defer cancel()
 	for _, p := range v.peers {
+		p.ctx, p.cancel = context.WithCancelCause(ctx)
+		defer p.cancel(nil)
 		v.ask(func() func() {
-			c, err := p.tip(ctx)
-			return func() { v.onClaim(ctx, p, c, err) }
+			c, err := p.tip(p.ctx)
+			return func() { v.onClaim(p, c, err) }
 		})
 	}
-	grace, settled := time.After(v.s.limits.grace), false
+	grace, settled := time.NewTicker(v.s.limits.grace), false
+	defer grace.Stop()
 	for v.pending > 0 || len(v.ready) > 0 {
 		if v.pending == 0 || settled {
 			if c := v.best(); c != nil {
@@ -131,8 +136,9 @@ func (v *session) run(ctx context.Context) error {
 		case do := <-v.todo:
 			v.pending--
 			do()
-		case <-grace:
+		case <-grace.C:
 			settled = true
+			v.hurry()
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil || v.own != nil {
@@ -148,7 +154,18 @@ func (v *session) ask(wait func() func()) {
 	v.workers.Go(func() { v.todo <- wait() })
 }
 
-func (v *session) onClaim(ctx context.Context, p *peer, c claim, err error) {
+// hurry gives up on nodes that were found and say nothing, where there are others: a
+// session with one that hangs keeps all others waiting.
+func (v *session) hurry() {
+	for _, p := range v.peers {
+		others := slices.ContainsFunc(v.peers, func(other *peer) bool { return other != p && other.usable && other.silence() == 0 })
+		if others && p.found && p.silence() >= v.s.limits.grace {
+			p.cancel(fail(Slow, "said nothing for %v, and others answer", v.s.limits.grace))
+		}
+	}
+}
+
+func (v *session) onClaim(p *peer, c claim, err error) {
 	tip := v.s.chain.Tip()
 	switch {
 	case err != nil:
@@ -178,12 +195,12 @@ func (v *session) onClaim(ctx context.Context, p *peer, c claim, err error) {
 	}
 	g.members = append(g.members, p)
 	p.group = g
-	v.readNext(ctx, g)
+	v.readNext(g)
 }
 
 // readNext reads the headers of the next member of a group, unless there is no
 // need.
-func (v *session) readNext(ctx context.Context, g *group) {
+func (v *session) readNext(g *group) {
 	if g.reading || g.shown || g.asked == len(g.members) {
 		return
 	}
@@ -191,11 +208,11 @@ func (v *session) readNext(ctx context.Context, g *group) {
 	g.asked++
 	g.reading = true
 	v.ask(func() func() {
-		b, err := v.firstRound(ctx, p, p.claim)
+		b, err := v.firstRound(p.ctx, p, p.claim)
 		return func() {
 			g.reading = false
 			v.onBranch(g, p, b, err)
-			v.readNext(ctx, g)
+			v.readNext(g)
 		}
 	})
 }
