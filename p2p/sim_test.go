@@ -301,6 +301,42 @@ func TestWithheldByStranger(t *testing.T) {
 	})
 }
 
+// Nor do blocks of a stranger that never come keep the announcements of others waiting,
+// or out: so many of one peer are looked at at a time, and there is room for more.
+func TestWithheldBesideOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, testRules(t, nil))
+		a := w.start(0)
+		w.nodes[1].peers, w.nodes[2].peers = []int{0}, []int{0}
+		b, bad := w.start(1), w.start(2)
+		asked := make(chan network.Stream, 100)
+		bad.host.SetStreamHandler(wantsProtocol, func(s network.Stream) { asked <- s }) // it stays open
+		time.Sleep(10 * time.Second)
+
+		chain := chaintest.New(w.rules)
+		for i := range 10 {
+			block := chain.Add(fmt.Sprint(i), chaintest.Genesis, chaintest.Spec{Transfers: transfers("x", 3)})
+			if err := bad.gossip.blocks.Publish(t.Context(), announce(block).append(nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-asked
+		began := time.Now()
+		b.mine(1)
+		for a.chain.Tip() != b.chain.Tip() {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the block took %v", took)
+		}
+		a.blocks.mu.Lock()
+		defer a.blocks.mu.Unlock()
+		if got := len(a.blocks.all); got != maxOfOne {
+			t.Errorf("%d of the stranger's blocks are being put together", got)
+		}
+	})
+}
+
 // Connections that a node made itself are not given up for others' sake. Whoever leaves
 // has no such right when it calls back, but the node remembers where it is.
 func TestOwnConnections(t *testing.T) {
