@@ -320,6 +320,24 @@ func TestInvalidAhead(t *testing.T) {
 	node.wantTip(chaintest.Genesis)
 }
 
+// Nor is it taken for a change of the chain when it comes only with the second reading.
+func TestInvalidWhenReadAgain(t *testing.T) {
+	n := newNetwork(t, nil)
+	s := n.stranger(n.Chain("a", chaintest.Genesis, 35, chaintest.Spec{})...)
+	s.onHeaders = func(w http.ResponseWriter, r *http.Request) {
+		if s.asked(blocksPath) > 0 {
+			s.headers[14].Time = 1
+		}
+		s.serveHeaders(w, r)
+	}
+	node := n.newcomer(n.State("a25").Work)
+	node.register(n.host("stranger", s))
+	if r := node.wantSync(true, Invalid); !strings.Contains(r.Neighbours[0].Detail, "block 15 ") {
+		t.Errorf("the detail is %q", r.Neighbours[0].Detail)
+	}
+	node.wantTip("a10")
+}
+
 // Where this node's clock ends a chain before it has shown enough work, nothing is
 // fetched, and the neighbour, whose fault it need not be, is left alone for a while.
 func TestTooNewAhead(t *testing.T) {

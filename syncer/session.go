@@ -381,6 +381,9 @@ func (v *session) nextRound(ctx context.Context, c *candidate, target claim) (*c
 		b, err := v.s.readBranch(ctx, p.source, consensus.State{}, locator, count, p.claim)
 		changed := err == nil && len(b.hashes) > 0 && b.tip.Work.Cmp(c.tip.Work) > 0 && !c.leadsTo(b)
 		switch {
+		case changed && b.fault != nil:
+			p.blame(b.fault)
+			continue
 		case changed && p == c.by && b.claim.Work.Cmp(c.claim.Work) <= 0:
 			err = fail(Lying, "showed work %v before any of its blocks were fetched; when read again, its headers end in %v at height %d with work %v, and it claims no more than then",
 				c.shown, b.tip.Hash, b.tip.Height, b.tip.Work)
