@@ -111,6 +111,7 @@ type server struct {
 	frames  frames
 	readers readers
 	metrics *metrics
+	costly  costly
 	log     *slog.Logger
 }
 

@@ -66,6 +66,7 @@ func BenchmarkReads(b *testing.B) {
 	block := decode[client.BlockData](n.get("/v1/blocks/500"))
 	for _, c := range []struct{ name, path string }{
 		{"health", "/healthz"},
+		{"status", "/v1/status"},
 		{"block", "/v1/blocks/" + block.Hash.String()},
 		{"transaction", "/v1/transactions/" + block.Transfers[3].ID.String()},
 		{"account", "/v1/accounts/" + block.Transfers[3].Recipient},

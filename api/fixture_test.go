@@ -40,6 +40,7 @@ type nodeConfig struct {
 	pool      mempool.Limits
 	recipient types.Account // empty: the node's own id, without signatures
 	api       func(*Config) // changes what the handler is made of
+	fs        vfs.FS        // nil: memory
 }
 
 func newNode(t testing.TB, cfg nodeConfig) *testNode {
@@ -47,7 +48,10 @@ func newNode(t testing.TB, cfg nodeConfig) *testNode {
 	if cfg.rules == nil {
 		cfg.rules = consensus.Dev()
 	}
-	st, err := store.Create("node", cfg.rules, store.Options{FS: vfs.NewMem(), Fatal: func(err error) { t.Errorf("storage: %v", err) }})
+	if cfg.fs == nil {
+		cfg.fs = vfs.NewMem()
+	}
+	st, err := store.Create("node", cfg.rules, store.Options{FS: cfg.fs, Fatal: func(err error) { t.Errorf("storage: %v", err) }})
 	if err != nil {
 		t.Fatal(err)
 	}

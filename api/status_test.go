@@ -3,11 +3,15 @@ package api
 import (
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"cairn/api/client"
+	"cairn/chain/chaintest"
 	"cairn/consensus"
 )
 
@@ -35,6 +39,62 @@ func TestStatus(t *testing.T) {
 	}
 	if ct := a.header.Get("Content-Type"); ct != "application/json" {
 		t.Errorf("content type %q", ct)
+	}
+}
+
+// The hash rate is always that of the tip that is told beside it.
+func TestHashRate(t *testing.T) {
+	n := newNode(t, nodeConfig{})
+	b := chaintest.New(n.chain.Rules())
+	first := b.Chain("a", chaintest.Genesis, 1, chaintest.Spec{})
+	if err := n.chain.AddBlocks(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	parent := "a1"
+	for i, interval := range []uint32{10, 1, 100} {
+		name := string(rune('b' + i))
+		if err := n.chain.AddBlocks(t.Context(), b.Chain(name, parent, 5, chaintest.Spec{Interval: interval})); err != nil {
+			t.Fatal(err)
+		}
+		parent = name + "5"
+		from, tip := b.State("a1"), b.State(parent)
+		want := (workFloat(tip.Work) - workFloat(from.Work)) / float64(tip.Time-from.Time)
+		for range 2 {
+			if got := decode[client.Status](n.get("/v1/status")); got.Tip != tip.Hash || got.HashRate != want {
+				t.Errorf("hash rate %v, want %v", got.HashRate, want)
+			}
+		}
+	}
+}
+
+// usageFS counts how often it is asked for the room on the disk.
+type usageFS struct {
+	vfs.FS
+	asked atomic.Int64
+}
+
+func (f *usageFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	f.asked.Add(1)
+	return vfs.DiskUsage{AvailBytes: uint64(f.asked.Load())}, nil
+}
+
+// Whoever asks again and again does not have the disk looked at each time, but hears of
+// it in time.
+func TestStatusDisk(t *testing.T) {
+	fs := &usageFS{FS: vfs.NewMem()}
+	n := newNode(t, nodeConfig{fs: fs})
+	free := func() int64 { return decode[client.Status](n.get("/v1/status")).Disk.Free }
+	began, before := time.Now(), fs.asked.Load()
+	first := free()
+	for range 50 {
+		free()
+	}
+	if asked, most := fs.asked.Load()-before, 1+int64(time.Since(began)/diskAge); asked > most {
+		t.Errorf("the disk was looked at %d times", asked)
+	}
+	time.Sleep(diskAge)
+	if first == free() {
+		t.Error("it is not looked at any more")
 	}
 }
 

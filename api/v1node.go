@@ -6,10 +6,13 @@ import (
 	"math"
 	"net/http"
 	"reflect"
+	"sync"
 	"time"
 
 	"cairn/api/client"
 	"cairn/consensus"
+	"cairn/store"
+	"cairn/types"
 )
 
 const (
@@ -57,7 +60,7 @@ func (s *server) genesis(w *response, _ *http.Request, _ *none) error {
 
 func (s *server) status(context.Context, *none) (client.Status, error) {
 	tip, pool := s.chain.Tip(), s.chain.Pool()
-	rate, err := s.hashRate()
+	rate, disk, err := s.costly.now(s)
 	if err != nil {
 		return client.Status{}, err
 	}
@@ -71,7 +74,7 @@ func (s *server) status(context.Context, *none) (client.Status, error) {
 		HashRate:    rate,
 		Pool:        client.PoolStatus{Transfers: pool.Transfers, Bytes: pool.Bytes},
 		Sync:        client.SyncStatus{Height: tip.Height},
-		Disk:        client.DiskStatus(s.store.Disk()),
+		Disk:        client.DiskStatus(disk),
 		Neighbours:  len(s.syncer.Neighbours()),
 		Peers:       len(s.connected()),
 		Version:     s.version,
@@ -85,6 +88,34 @@ func (s *server) status(context.Context, *none) (client.Status, error) {
 		status.Clock = &client.ClockStatus{Offset: math.Round(offset.Seconds()*10) / 10, Neighbours: n}
 	}
 	return status, nil
+}
+
+// costly is what in a status takes the disk to find out. It is kept, so that a program
+// may ask as often as it likes.
+type costly struct {
+	mu   sync.Mutex
+	tip  types.Hash // that rate is for
+	rate float64
+	read time.Time // when disk was read
+	disk store.Disk
+}
+
+// diskAge is how old what is said of the disk may be.
+const diskAge = time.Second
+
+func (c *costly) now(s *server) (rate float64, disk store.Disk, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if tip := s.chain.Tip().Hash; tip != c.tip {
+		if c.rate, err = s.hashRate(); err != nil {
+			return 0, store.Disk{}, err
+		}
+		c.tip = tip
+	}
+	if time.Since(c.read) >= diskAge {
+		c.disk, c.read = s.store.Disk(), time.Now()
+	}
+	return c.rate, c.disk, nil
 }
 
 // rateBlocks is how many blocks an estimate of the hash rate looks back.

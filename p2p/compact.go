@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/dchest/siphash"
 
@@ -112,6 +113,13 @@ func (a announcement) fill(pool iter.Seq[*mempool.Entry]) *partial {
 
 func (p *partial) set(at int, t *types.Transfer, id types.Hash) {
 	p.transfers[at], p.ids[1+at] = t, id
+}
+
+// clone returns one that can be filled beside p.
+func (p *partial) clone() *partial {
+	c := *p
+	c.transfers, c.ids = slices.Clone(p.transfers), slices.Clone(p.ids)
+	return &c
 }
 
 // missing returns the positions to ask for.

@@ -1,16 +1,28 @@
 package p2p
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/gostream"
+
+	"cairn/chain/chaintest"
 	"cairn/consensus"
+	"cairn/syncer"
 	"cairn/types"
 )
 
@@ -249,6 +261,239 @@ func TestPoolsCompared(t *testing.T) {
 		time.Sleep(summaryEvery + compareEvery)
 		if _, found := b.chain.Pending(p.ID()); !found {
 			t.Error("it was forgotten")
+		}
+	})
+}
+
+// A stranger who passes on another's block first, and then does not give its
+// transfers, keeps nobody from it: whoever has it is asked soon.
+func TestWithheldByStranger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, testRules(t, nil))
+		a := w.start(0)
+		w.nodes[1].peers = []int{0}
+		b := w.start(1)
+		stranger := w.stranger(2, a)
+		defer stranger.Close()
+		asked := make(chan network.Stream, 1)
+		stranger.SetStreamHandler(wantsProtocol, func(s network.Stream) { asked <- s }) // it stays open
+		stranger.join(t, a)
+		time.Sleep(10 * time.Second)
+
+		block := chaintest.New(w.rules).Add("block", chaintest.Genesis, chaintest.Spec{Transfers: transfers("x", 3)})
+		began := time.Now()
+		var validating sync.WaitGroup
+		defer validating.Wait()
+		validating.Go(func() {
+			a.validateBlock(t.Context(), stranger.ID(), &pubsub.Message{Message: &pb.Message{Data: announce(block).append(nil)}})
+		})
+		<-asked
+		b.gossip.passed.add(block.Header.Hash()) // an announcement of the same bytes would be passed over
+		if err := b.chain.AddBlocks(t.Context(), []*types.Block{block}); err != nil {
+			t.Fatal(err)
+		}
+		for a.chain.Tip() != b.chain.Tip() {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 2*soon {
+			t.Errorf("the block took %v", took)
+		}
+	})
+}
+
+// Nor do blocks of a stranger that never come keep the announcements of others waiting,
+// or out: so many of one peer are looked at at a time, and there is room for more.
+func TestWithheldBesideOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, testRules(t, nil))
+		a := w.start(0)
+		w.nodes[1].peers, w.nodes[2].peers = []int{0}, []int{0}
+		b, bad := w.start(1), w.start(2)
+		asked := make(chan network.Stream, 100)
+		bad.host.SetStreamHandler(wantsProtocol, func(s network.Stream) { asked <- s }) // it stays open
+		time.Sleep(10 * time.Second)
+
+		chain := chaintest.New(w.rules)
+		for i := range 10 {
+			block := chain.Add(fmt.Sprint(i), chaintest.Genesis, chaintest.Spec{Transfers: transfers("x", 3)})
+			if err := bad.gossip.blocks.Publish(t.Context(), announce(block).append(nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-asked
+		began := time.Now()
+		b.mine(1)
+		for a.chain.Tip() != b.chain.Tip() {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the block took %v", took)
+		}
+		a.blocks.mu.Lock()
+		defer a.blocks.mu.Unlock()
+		if got := len(a.blocks.all); got != maxOfOne {
+			t.Errorf("%d of the stranger's blocks are being put together", got)
+		}
+	})
+}
+
+// Connections that a node made itself are not given up for others' sake. Whoever leaves
+// has no such right when it calls back, but the node remembers where it is.
+func TestOwnConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 8, testRules(t, nil))
+		a := w.start(0)
+		var own, others []*simHost
+		for at := 1; at < 8; at++ {
+			stranger := w.stranger(at, a)
+			if at > 1 { // the first leaves before
+				defer stranger.Close()
+			}
+			if at <= 2 {
+				own = append(own, stranger)
+				if err := a.dial(t.Context(), stranger.info()); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				others = append(others, stranger)
+				stranger.join(t, a)
+			}
+		}
+		time.Sleep(2 * time.Minute) // new ones are left alone
+		a.host.ConnManager().TrimOpenConns(t.Context())
+		connected := func(h *simHost) bool { return a.host.Network().Connectedness(h.ID()) == network.Connected }
+		for i, h := range own {
+			if !connected(h) {
+				t.Errorf("own connection %d was given up", i)
+			}
+		}
+		if !slices.ContainsFunc(others, func(h *simHost) bool { return !connected(h) }) {
+			t.Error("none was given up: this test shows nothing")
+		}
+
+		id := own[0].ID()
+		own[0].Close()
+		time.Sleep(time.Minute)
+		if connected(own[0]) || a.host.ConnManager().IsProtected(id, ownTag) {
+			t.Error("who left still has a place")
+		}
+		for when, b := range map[string]*book{"now": a.book, "after a restart": a.book.reopened(t)} {
+			if !slices.ContainsFunc(b.sample(maxNodes), func(i peer.AddrInfo) bool { return i.ID == id }) {
+				t.Errorf("it is not remembered %s", when)
+			}
+		}
+	})
+}
+
+// A chain that comes from a neighbour is announced to peers, who hear of it at once, and
+// not when they are greeted the next time.
+func TestNeighboursChainAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, testRules(t, nil))
+		a := w.start(0)
+		w.nodes[1].peers = []int{0}
+		b, neighbour := w.start(1), w.start(2)
+		neighbour.mine(3)
+		carrier := roundTripper(func(r *http.Request) (*http.Response, error) {
+			answer := httptest.NewRecorder()
+			neighbour.cfg.Syncer.Handler().ServeHTTP(answer, r)
+			return answer.Result(), nil
+		})
+		time.Sleep(10 * time.Second) // the greetings of the beginning
+		classic, err := syncer.New(syncer.Config{Chain: a.chain, Store: a.store, Transport: carrier})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := classic.AddNeighbour("http://neighbour"); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := classic.Sync(t.Context()); err != nil || !r.Replaced {
+			t.Fatal(r, err)
+		}
+		time.Sleep(5 * time.Second)
+		if b.chain.Tip() != neighbour.chain.Tip() {
+			t.Errorf("the peer is at height %d", b.chain.Tip().Height)
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// One that says that it has more work, and then has this node's chain, is taken at the
+// word of its chain until it says so again: it is not asked on and on.
+func TestClaimCorrected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 2, testRules(t, nil))
+		a := w.start(0)
+		liar := w.stranger(1, a)
+		defer liar.Close()
+		liar.SetStreamHandler(helloProtocol, func(s network.Stream) {
+			h := a.hello()
+			h.work, h.height = much, 1_000_000_000
+			if _, err := readFrame(s, maxHelloSize); err == nil {
+				_ = writeFrame(s, h.append(nil))
+			}
+			_ = s.Close()
+		})
+		listener, err := gostream.Listen(liar, httpProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked atomic.Int32
+		chain := a.cfg.Syncer.Handler()
+		server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			answer := httptest.NewRecorder()
+			chain.ServeHTTP(answer, r)
+			tip := answer.Body.Bytes()
+			tip[32]++ // another instance
+			rw.Header().Set("Content-Type", "application/octet-stream")
+			rw.Write(tip)
+		})}
+		var serving sync.WaitGroup
+		defer serving.Wait()
+		serving.Go(func() { server.Serve(listener) })
+		defer server.Close()
+		liar.join(t, a)
+		const span = 10 * time.Minute
+		time.Sleep(span)
+		if got, most := int(asked.Load()), 3+int(span/greetEvery); got == 0 || got > most {
+			t.Errorf("it was asked %d times, where it said %d times that it has more", got, most)
+		}
+		if faults, _ := a.Network.peers.get(liar.ID()); faults.faults > 0 {
+			t.Error("it was blamed, and may have thought so")
+		}
+	})
+}
+
+// Faults, and what a peer has had of its share, stay with one that leaves and comes back.
+func TestReconnecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 2, testRules(t, nil))
+		a := w.start(0)
+		stranger := w.stranger(1, a)
+		defer stranger.Close()
+		id := stranger.ID()
+		for left := banAt; left > 0; left -= grave {
+			if a.book.isBanned(id) {
+				t.Error("it is banned too early")
+			}
+			stranger.join(t, a)
+			if its, _ := a.Network.peers.get(id); left < banAt && time.Now().After(its.notYet) {
+				t.Error("it would be synced with again")
+			}
+			a.blame(id, grave, errors.New("nonsense"))
+			a.judge(id, syncer.NeighbourResult{Result: syncer.Unreachable})
+			time.Sleep(time.Second) // the ban is another goroutine's
+			if err := stranger.Network().ClosePeer(a.host.ID()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if bans := a.Bans(); len(bans) != 1 || bans[0].Reason != "nonsense" {
+			t.Errorf("bans %v", bans)
 		}
 	})
 }

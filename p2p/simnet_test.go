@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/marcopolo/simnet"
@@ -134,9 +136,53 @@ func (w *world) running() (nodes []*simNode) {
 	return nodes
 }
 
+// stranger is a bare host that says hello in the words of a node, and nothing more
+// unless it is taught to. It ends with the caller.
+func (w *world) stranger(at int, like *simNode) *simHost {
+	s, err := store.Create("data", w.rules, store.Options{FS: w.nodes[at].fs})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer s.Close()
+	h := w.host(at, s)
+	h.SetStreamHandler(helloProtocol, func(s network.Stream) {
+		if _, err := readFrame(s, maxHelloSize); err == nil {
+			_ = writeFrame(s, like.hello().append(nil))
+		}
+		_ = s.Close()
+	})
+	return h
+}
+
+// join connects a stranger to a node and says hello.
+func (h *simHost) join(t *testing.T, n *simNode) {
+	t.Helper()
+	if err := h.Connect(t.Context(), peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := h.NewStream(t.Context(), n.host.ID(), helloProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFrame(s, n.hello().append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readFrame(s, maxHelloSize); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+}
+
+// info is where a stranger is.
+func (h *simHost) info() peer.AddrInfo { return peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()} }
+
 // host makes a libp2p host in the world with the key in a store.
-func (w *world) host(at int, s *store.Store) host.Host {
+func (w *world) host(at int, s *store.Store) *simHost {
 	key, err := loadKey(s)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	trims, err := connmgr.NewConnManager(1, 1000) // to one, where a test says so
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -154,6 +200,7 @@ func (w *world) host(at int, s *store.Store) host.Host {
 			return conns, err
 		}),
 		libp2p.ResourceManager(&network.NullResourceManager{}),
+		libp2p.ConnectionManager(trims),
 		libp2p.DisableIdentifyAddressDiscovery(), // it never lets a bubble rest
 		libp2p.DisableRelay(), libp2p.DisableMetrics(),
 	)

@@ -176,7 +176,7 @@ func (n *Network) heavier() []peer.ID {
 	defer n.peers.mu.Unlock()
 	var ids []peer.ID
 	for id, s := range n.peers.all {
-		if s.hello && time.Now().After(s.notYet) && (s.ahead || s.Work.Cmp(most) > 0) {
+		if s.hello && !time.Now().Before(s.notYet) && (s.ahead || s.Work.Cmp(most) > 0) {
 			ids = append(ids, id)
 		}
 	}

@@ -32,6 +32,10 @@ const (
 	// patience is how long a peer that asks for a block's transfers is let wait for a
 	// block that this node is still putting together itself: less than stepTime.
 	patience = 3 * time.Second
+	// soon is how long one who was asked for transfers of a block is waited for alone,
+	// and soonEach for each of the transfers more.
+	soon     = time.Second
+	soonEach = time.Millisecond
 )
 
 // assembly is the announced blocks that are being put together. A block is passed on
@@ -196,23 +200,56 @@ func (n *Network) assemble(ctx context.Context, from peer.ID, b *assembling) (er
 }
 
 // gather makes a block of one of its announcements, with what is missing from whoever
-// sent that, then from others.
-func (n *Network) gather(ctx context.Context, from peer.ID, b *assembling) (block *types.Block, err error) {
+// sent that, then from others. One who takes long may still answer while the next is
+// asked: a stranger who passes on another's block first, and then says nothing, must
+// not keep this node from it.
+func (n *Network) gather(ctx context.Context, from peer.ID, b *assembling) (*types.Block, error) {
 	others := slices.DeleteFunc(n.peers.friends(), func(id peer.ID) bool { return id == from })
 	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	others = others[:min(len(others), maxTries)]
-	for number := 0; ; number++ {
-		t, found := n.blocks.try(b, number)
-		if !found {
+	ctx, cancel := context.WithCancel(ctx)
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	defer cancel()
+	type result struct {
+		block *types.Block
+		err   error
+	}
+	results := make(chan result, maxTries*(1+maxTries)) // nobody waits
+	var err error
+	for turn, asking := 0, 0; ; {
+		wait := soon
+		t, found := n.blocks.try(b, turn/(1+len(others)))
+		switch {
+		case found:
+			id := t.from
+			if i := turn % (1 + len(others)); i > 0 {
+				id = others[i-1]
+			}
+			p := t.part.clone()
+			wait += time.Duration(len(p.missing())) * soonEach
+			turn++
+			asking++
+			asked.Go(func() {
+				block, err := n.fill(ctx, id, b.hash, p)
+				if errors.Is(err, errFormat) && ctx.Err() == nil {
+					n.blame(id, grave, err)
+				}
+				results <- result{block, err}
+			})
+		case asking == 0:
 			return nil, err
 		}
-		for _, id := range append([]peer.ID{t.from}, others...) {
-			if block, err = n.fill(ctx, id, b.hash, t.part); err == nil || ctx.Err() != nil {
-				return block, err
+		select {
+		case r := <-results:
+			if r.err == nil {
+				return r.block, nil
 			}
-			if errors.Is(err, errFormat) {
-				n.blame(id, grave, err)
-			}
+			err = r.err
+			asking--
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }

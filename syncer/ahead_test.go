@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,6 +158,7 @@ func TestSwitchedChain(t *testing.T) {
 		{"in the second round", "a10", slow, Lying, "a10"},
 		{"in the round that showed the work", "a20", slow, Lying, "a20"},
 		{"for one with the work", "a20", fast, NotHeavier, "b15"}, // an honest reorganisation, up to the height that was claimed
+		{"for one that shows the work later", "a12", fast, NotHeavier, "b23"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t, nil)
@@ -211,6 +213,100 @@ func TestSwitchedWhileReadAhead(t *testing.T) {
 	s.wantAsked(t, 2, 2)
 }
 
+// An honest neighbour may reorganise while it is read ahead. It is asked again and not
+// blamed, wherever the two chains part, and whichever is longer.
+//
+//	genesis ─ a1 ─ … ─ a15 ─ … ─ a25 ─ … ─ a35
+//	                    └ b1 ─ …  └ b1 ─ …      heavier
+func TestReorganisedWhileReadAhead(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		from  string // the last block that both have
+		count int    // blocks after it
+		spec  chaintest.Spec
+		tip   string // at the height that was claimed last
+	}{
+		{"below the end of a round", "a15", 25, fast, "b25"},
+		{"above it, for a longer chain", "a25", 2500, chaintest.Spec{Interval: 100}, "b2500"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := newNetwork(t, nil)
+			blocks := n.Chain("a", chaintest.Genesis, 35, fast)
+			fork := int(n.State(c.from).Height)
+			s := n.stranger(blocks...)
+			second := n.stranger(append(slices.Clone(blocks[:fork]), n.Chain("b", c.from, c.count, c.spec)...)...)
+			if second.claim.Work.Cmp(s.claim.Work) <= 0 {
+				t.Fatal("the second chain is not heavier")
+			}
+			if c.count > 100 && n.State("b10").Work.Cmp(n.State("a33").Work) >= 0 {
+				t.Fatal("the second chain has the work at the height of the first")
+			}
+			s.onHeaders = func(w http.ResponseWriter, r *http.Request) {
+				if s.asked(headersPath) > 2 {
+					second.serveHeaders(w, r)
+				} else {
+					s.serveHeaders(w, r)
+				}
+			}
+			s.onBlocks = second.serveBlocks
+			node := n.newcomer(n.State("a33").Work)
+			node.register(n.host("stranger", s))
+			node.wantSync(true, NotHeavier)
+			node.wantTip(c.tip)
+			if due := node.due(); len(due) != 1 {
+				t.Error("it is left alone, and did nothing wrong")
+			}
+		})
+	}
+}
+
+// One whose chain is another each time, with a claim that grows, is left alone after a
+// few times.
+func TestEverChanging(t *testing.T) {
+	n := newNetwork(t, nil)
+	s := n.stranger(n.Chain("a", chaintest.Genesis, 35, chaintest.Spec{})...)
+	second := n.stranger(n.Chain("b", chaintest.Genesis, 35, chaintest.Spec{})...)
+	s.onHeaders = func(w http.ResponseWriter, r *http.Request) {
+		one, other := s, second
+		if s.asked(headersPath)%2 == 0 { // a locator is of the chain of the answer before
+			one, other = second, s
+		}
+		one.claim.Work = other.claim.Work.Add(consensus.Work{1})
+		one.serveHeaders(w, r)
+	}
+	node := n.newcomer(n.State("a25").Work)
+	node.register(n.host("stranger", s))
+	node.wantSync(false, Slow)
+	s.wantAsked(t, 2*readings, 2*readings)
+}
+
+// One whose chain is another whenever a round is fetched is followed to the second, and
+// then left for another time.
+//
+//	genesis ─ a1 ─ … ─ a12 ─ … ─ a35
+//	                    └ b1 ─ … ─ b10 ─ … ─ b24
+//	                                └ c1 ─ … ─ c15
+func TestChangingWhileFetched(t *testing.T) {
+	n := newNetwork(t, nil)
+	a := n.Chain("a", chaintest.Genesis, 35, fast)
+	b := append(slices.Clone(a[:12]), n.Chain("b", "a12", 24, fast)...)
+	chains := []*stranger{n.stranger(a...), n.stranger(b...), n.stranger(append(slices.Clone(b[:22]), n.Chain("c", "b10", 15, fast)...)...)}
+	s := n.stranger(a...)
+	var fetched atomic.Int32 // the round that blocks were asked for last
+	s.onHeaders = func(w http.ResponseWriter, r *http.Request) { chains[fetched.Load()].serveHeaders(w, r) }
+	s.onBlocks = func(w http.ResponseWriter, r *http.Request) {
+		fetched.Store(1)
+		if strings.Contains(r.FormValue("hash"), n.Hash("b1").String()) {
+			fetched.Store(2)
+		}
+		chains[2].serveBlocks(w, r)
+	}
+	node := n.newcomer(n.State("a33").Work)
+	node.register(n.host("stranger", s))
+	node.wantSync(true, NotHeavier)
+	node.wantTip("b8")
+}
+
 // A header that breaks a rule is found while reading ahead, and named.
 func TestInvalidAhead(t *testing.T) {
 	n := newNetwork(t, nil)
@@ -222,6 +318,24 @@ func TestInvalidAhead(t *testing.T) {
 		t.Errorf("the detail is %q", r.Neighbours[0].Detail)
 	}
 	node.wantTip(chaintest.Genesis)
+}
+
+// Nor is it taken for a change of the chain when it comes only with the second reading.
+func TestInvalidWhenReadAgain(t *testing.T) {
+	n := newNetwork(t, nil)
+	s := n.stranger(n.Chain("a", chaintest.Genesis, 35, chaintest.Spec{})...)
+	s.onHeaders = func(w http.ResponseWriter, r *http.Request) {
+		if s.asked(blocksPath) > 0 {
+			s.headers[14].Time = 1
+		}
+		s.serveHeaders(w, r)
+	}
+	node := n.newcomer(n.State("a25").Work)
+	node.register(n.host("stranger", s))
+	if r := node.wantSync(true, Invalid); !strings.Contains(r.Neighbours[0].Detail, "block 15 ") {
+		t.Errorf("the detail is %q", r.Neighbours[0].Detail)
+	}
+	node.wantTip("a10")
 }
 
 // Where this node's clock ends a chain before it has shown enough work, nothing is

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"cairn/types"
@@ -31,7 +32,8 @@ type limits struct {
 	busyWait  time.Duration
 	busyTries int
 	// grace is how long the headers of all neighbours are waited for before the
-	// best chain of those that have come is fetched.
+	// best chain of those that have come is fetched, and how long one that was found
+	// may say nothing where others answer.
 	grace time.Duration
 	// reassign is how long the block that is needed next may be on its way
 	// before another neighbour is asked for it too.
@@ -86,6 +88,16 @@ type source struct {
 	carrier http.RoundTripper
 	limits  limits
 	clock   func(address, date string, began time.Time) // is told of the Date of each answer; nil: nobody is
+	found   bool                                        // nobody registered it: there are others like it
+	asked   atomic.Int64                                // when the call was made whose answer has not begun, in Unix nanoseconds; 0: there is none
+}
+
+// silence is how long the neighbour has said nothing.
+func (s *source) silence() time.Duration {
+	if at := s.asked.Load(); at > 0 {
+		return time.Since(time.Unix(0, at))
+	}
+	return 0
 }
 
 // answer is the body of an answer that is still being read. Reading fails with
@@ -112,7 +124,9 @@ func (s *source) get(ctx context.Context, path string, least int) (*answer, erro
 	if err == nil {
 		request.Header.Set("User-Agent", "cairn")
 		request.Header.Set("Accept", mediaType)
+		s.asked.Store(began.UnixNano())
 		a.Response, err = s.carrier.RoundTrip(request)
+		s.asked.Store(0)
 	}
 	a.timer.Stop()
 	if err != nil {

@@ -251,7 +251,7 @@ func TestServeSlowReader(t *testing.T) {
 			hashes = append(hashes, b.Header.Hash())
 			want += 4 + b.Size()
 		}
-		src := &source{n.host("x", x.Handler()), x.transport, x.limits, x.noteClock}
+		src := &source{address: n.host("x", x.Handler()), carrier: x.transport, limits: x.limits, clock: x.noteClock}
 		a, err := src.call(t.Context(), blocksPath+"?hash="+formatHashes(hashes), x.limits.blockBytes)
 		if err != nil {
 			t.Fatal(err)
@@ -278,7 +278,7 @@ func TestServeOneConnection(t *testing.T) {
 		mux := http.NewServeMux()
 		mux.Handle(Path, n.node().Handler())
 		mux.HandleFunc("/other", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("other")) })
-		src := &source{n.host("x", mux), n.node().transport, defaultLimits(), n.node().noteClock}
+		src := &source{address: n.host("x", mux), carrier: n.node().transport, limits: defaultLimits(), clock: n.node().noteClock}
 		for range 3 {
 			if _, err := src.tip(t.Context()); err != nil {
 				t.Fatal(err)

@@ -33,15 +33,19 @@ func (b *branch) contains(height uint32, hash types.Hash) bool {
 		b.hashes[height-b.first] == hash
 }
 
+// errChanged says that a neighbour's chain is another one than when it was read
+// before, and heavier by what it claims, so that it may have reorganised.
+var errChanged = errors.New("the chain has changed")
+
 // readBranch reads one round of at most max headers after the last block of
 // locator that the neighbour has, and validates them as they come. They follow
 // from, which need not be stored, or any block that is where that is zero. What
 // claim the neighbour made before bounds what it may say now: the work of an honest
-// node's chain never falls.
+// node's chain never falls, and it leaves a chain only for one with more.
 //
 // A rule that is broken, or work that is not there, is the branch's fault; the
 // valid part before it is returned. An error is a *failure of the neighbour that
-// leaves nothing to go on with, or this node's own.
+// leaves nothing to go on with, errChanged, or this node's own.
 func (s *Syncer) readBranch(ctx context.Context, src *source, from consensus.State, locator []types.Hash, max int, earlier claim) (*branch, error) {
 	inTime, cancel := context.WithTimeoutCause(ctx, s.limits.headers, errStall)
 	defer cancel()
@@ -57,7 +61,12 @@ func (s *Syncer) readBranch(ctx context.Context, src *source, from consensus.Sta
 	case b.claim.Work.Cmp(earlier.Work) < 0:
 		return nil, fail(Lying, "claimed work %v at first, and %v when asked for headers", earlier.Work, b.claim.Work)
 	}
-	if err := s.validate(b, stream.headerReader); err != nil {
+	switch err := s.validate(b, stream.headerReader); {
+	case errors.Is(err, errChanged) && b.claim.Work.Cmp(earlier.Work) > 0:
+		return nil, err
+	case errors.Is(err, errChanged):
+		return nil, fail(Lying, "has block %d (%v) no longer, which it showed before, and claims no more work than then", from.Height, from.Hash)
+	case err != nil:
 		return nil, src.failed(ctx, err)
 	}
 	b.compare(stream.count, max)
@@ -118,8 +127,7 @@ func (s *Syncer) hangOn(b *branch, parent types.Hash) error {
 	case parent:
 		return nil
 	default:
-		b.fault = fail(Lying, "has block %d (%v) no longer, which it showed before", b.tip.Height, b.tip.Hash)
-		return nil
+		return errChanged
 	}
 	state, status, err := s.chain.State(parent)
 	switch {

@@ -14,7 +14,7 @@ const (
 	NotHeavier   = "not-heavier"   // its chain has no more work than this node's, which stays, or than the network's has at least
 	Self         = "self"          // it is this node
 	Unreachable  = "unreachable"   // it cannot be connected to, or the connection broke
-	Slow         = "slow"          // it made no progress for 30 seconds, or took 5 minutes for headers
+	Slow         = "slow"          // it made no progress for 30 seconds, or took 5 minutes for headers, or showed another chain each time
 	Busy         = "busy"          // it says that it has too much to do
 	Redirects    = "redirects"     // it points elsewhere; that is not followed
 	ClassicOnly  = "classic-only"  // it speaks only the classic calls

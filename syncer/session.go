@@ -18,6 +18,10 @@ import (
 // lanes is how many neighbours' headers are read at a time.
 const lanes = 8
 
+// readings is how often a chain's headers are read from the beginning when it is
+// another one each time.
+const readings = 3
+
 // tellEvery is how often the log hears of a sync that takes long.
 const tellEvery = 10 * time.Second
 
@@ -42,6 +46,8 @@ type session struct {
 // peer is a neighbour during a session.
 type peer struct {
 	*source
+	ctx    context.Context // of what is asked of it
+	cancel context.CancelCauseFunc
 	claim  claim
 	usable bool   // it answered for this network, and nothing has failed since
 	group  *group // nil for one that claims no more work than this node has
@@ -79,8 +85,9 @@ type group struct {
 // candidate is a branch that may become the best chain.
 type candidate struct {
 	*branch
-	by    *peer
-	group *group
+	by      *peer
+	group   *group
+	changed bool // it was another chain when a round was read again
 }
 
 func newSession(s *Syncer, sources []*source) *session {
@@ -104,12 +111,15 @@ func (v *session) run(ctx context.Context) error {
 	defer v.workers.Wait()
 	defer cancel()
 	for _, p := range v.peers {
+		p.ctx, p.cancel = context.WithCancelCause(ctx)
+		defer p.cancel(nil)
 		v.ask(func() func() {
-			c, err := p.tip(ctx)
-			return func() { v.onClaim(ctx, p, c, err) }
+			c, err := p.tip(p.ctx)
+			return func() { v.onClaim(p, c, err) }
 		})
 	}
-	grace, settled := time.After(v.s.limits.grace), false
+	grace, settled := time.NewTicker(v.s.limits.grace), false
+	defer grace.Stop()
 	for v.pending > 0 || len(v.ready) > 0 {
 		if v.pending == 0 || settled {
 			if c := v.best(); c != nil {
@@ -126,8 +136,9 @@ func (v *session) run(ctx context.Context) error {
 		case do := <-v.todo:
 			v.pending--
 			do()
-		case <-grace:
+		case <-grace.C:
 			settled = true
+			v.hurry()
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil || v.own != nil {
@@ -143,7 +154,18 @@ func (v *session) ask(wait func() func()) {
 	v.workers.Go(func() { v.todo <- wait() })
 }
 
-func (v *session) onClaim(ctx context.Context, p *peer, c claim, err error) {
+// hurry gives up on nodes that were found and say nothing, where there are others: a
+// session with one that hangs keeps all others waiting.
+func (v *session) hurry() {
+	for _, p := range v.peers {
+		others := slices.ContainsFunc(v.peers, func(other *peer) bool { return other != p && other.usable && other.silence() == 0 })
+		if others && p.found && p.silence() >= v.s.limits.grace {
+			p.cancel(fail(Slow, "said nothing for %v, and others answer", v.s.limits.grace))
+		}
+	}
+}
+
+func (v *session) onClaim(p *peer, c claim, err error) {
 	tip := v.s.chain.Tip()
 	switch {
 	case err != nil:
@@ -173,12 +195,12 @@ func (v *session) onClaim(ctx context.Context, p *peer, c claim, err error) {
 	}
 	g.members = append(g.members, p)
 	p.group = g
-	v.readNext(ctx, g)
+	v.readNext(g)
 }
 
 // readNext reads the headers of the next member of a group, unless there is no
 // need.
-func (v *session) readNext(ctx context.Context, g *group) {
+func (v *session) readNext(g *group) {
 	if g.reading || g.shown || g.asked == len(g.members) {
 		return
 	}
@@ -186,37 +208,50 @@ func (v *session) readNext(ctx context.Context, g *group) {
 	g.asked++
 	g.reading = true
 	v.ask(func() func() {
-		b, err := v.firstRound(ctx, p)
+		b, err := v.firstRound(p.ctx, p, p.claim)
 		return func() {
 			g.reading = false
 			v.onBranch(g, p, b, err)
-			v.readNext(ctx, g)
+			v.readNext(g)
 		}
 	})
 }
 
-func (v *session) firstRound(ctx context.Context, p *peer) (*branch, error) {
-	locator, err := v.s.chain.Locator()
-	if err != nil {
-		return nil, errOwn{err}
+// firstRound reads headers from where the neighbour's chain leaves this node's, and
+// ahead until they have shown enough. A neighbour whose chain changes meanwhile is
+// asked again: that it reorganises is nobody's fault.
+func (v *session) firstRound(ctx context.Context, p *peer, earlier claim) (*branch, error) {
+	var began time.Time // reading ahead
+	for range readings {
+		locator, err := v.s.chain.Locator()
+		if err != nil {
+			return nil, errOwn{err}
+		}
+		b, err := v.inLane(ctx, p, consensus.State{}, locator, v.s.limits.round, earlier)
+		if err != nil || !b.more || b.shown.Cmp(v.s.least()) >= 0 {
+			return b, err
+		}
+		if began.IsZero() {
+			began = time.Now()
+		}
+		if err := v.readAhead(ctx, p, b, began); !errors.Is(err, errChanged) {
+			return b, err
+		}
+		earlier = b.claim
 	}
-	b, err := v.inLane(ctx, p, consensus.State{}, locator, v.s.limits.round)
-	if err != nil || !b.more || b.shown.Cmp(v.s.least()) >= 0 {
-		return b, err
-	}
-	return b, v.readAhead(ctx, p, b)
+	return nil, fail(Slow, "its chain became another one %d times while its headers were read", readings)
 }
 
 // inLane reads a round of headers when a lane is free. A neighbour whose chain has
 // many rounds queues for each, so that it leaves the lanes to others as well.
-func (v *session) inLane(ctx context.Context, p *peer, from consensus.State, locator []types.Hash, count int) (*branch, error) {
+func (v *session) inLane(ctx context.Context, p *peer, from consensus.State, locator []types.Hash, count int, earlier claim) (*branch, error) {
 	select {
 	case v.lane <- struct{}{}:
 		defer func() { <-v.lane }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	return v.s.readBranch(ctx, p.source, from, locator, count, p.claim)
+	return v.s.readBranch(ctx, p.source, from, locator, count, earlier)
 }
 
 // readAhead reads the rounds after b, which is full, until its chain has shown
@@ -226,9 +261,9 @@ func (v *session) inLane(ctx context.Context, p *peer, from consensus.State, loc
 // The last round needs no hash, since it shows enough work by itself.
 //
 // The claim bounds how many headers there are, and where this node has a chain of
-// its network already, limits.headers how long it takes.
-func (v *session) readAhead(ctx context.Context, p *peer, b *branch) error {
-	began := time.Now()
+// its network already, limits.headers how long it takes since it began. The error
+// is errChanged where the chain is no longer the one that b is of.
+func (v *session) readAhead(ctx context.Context, p *peer, b *branch, began time.Time) error {
 	for last := b; ; {
 		own, least := v.s.chain.Tip().Work, v.s.least()
 		switch {
@@ -242,6 +277,8 @@ func (v *session) readAhead(ctx context.Context, p *peer, b *branch) error {
 		case last.tooNew != nil:
 			return fail(TooNew, "claims work %v; its headers show %v so far, where at least %v is needed: %v",
 				b.claim.Work, last.tip.Work, least, last.tooNew)
+		case last.tip.Height >= b.claim.Height && last.tip.Hash != b.claim.Hash && last.claim.Work.Cmp(b.claim.Work) > 0:
+			return errChanged
 		case last.tip.Height >= b.claim.Height:
 			return fail(Lying, "claims work %v at height %d; its headers show %v there", b.claim.Work, b.claim.Height, last.tip.Work)
 		case own.Cmp(v.s.minWork) >= 0 && time.Since(began) > v.s.limits.headers:
@@ -252,7 +289,7 @@ func (v *session) readAhead(ctx context.Context, p *peer, b *branch) error {
 		}
 		count := int(min(uint32(v.s.limits.round), b.claim.Height-last.tip.Height))
 		locator := []types.Hash{last.tip.Hash, v.s.chain.Rules().ChainID()}
-		next, err := v.inLane(ctx, p, last.tip, locator, count)
+		next, err := v.inLane(ctx, p, last.tip, locator, count, last.claim)
 		if err != nil {
 			return err
 		}
@@ -272,7 +309,7 @@ func (v *session) onBranch(g *group, p *peer, b *branch, err error) {
 	}
 	g.shown = b.fault == nil && (b.tooNew != nil || b.more || b.contains(p.claim.Height, p.claim.Hash))
 	g.tooNew = b.tooNew
-	v.ready = append(v.ready, &candidate{b, p, g})
+	v.ready = append(v.ready, &candidate{branch: b, by: p, group: g})
 }
 
 // best takes the candidate with the most work out of those that are ready, and
@@ -327,7 +364,8 @@ func (v *session) accuse(c *candidate, f *failure) {
 }
 
 // nextRound reads the headers that follow a candidate's, from whichever member
-// of its group gives them. It returns nil when none does.
+// of its group gives them. It returns nil when none does. Where they are not those
+// that were read ahead, the chain has to show anew what it is, once.
 func (v *session) nextRound(ctx context.Context, c *candidate, target claim) (*candidate, error) {
 	locator, err := v.s.chain.Locator()
 	if err != nil {
@@ -340,7 +378,20 @@ func (v *session) nextRound(ctx context.Context, c *candidate, target claim) (*c
 		if !p.usable {
 			continue
 		}
-		b, err := v.s.readBranch(ctx, p.source, consensus.State{}, locator, count, target)
+		b, err := v.s.readBranch(ctx, p.source, consensus.State{}, locator, count, p.claim)
+		changed := err == nil && len(b.hashes) > 0 && b.tip.Work.Cmp(c.tip.Work) > 0 && !c.leadsTo(b)
+		switch {
+		case changed && b.fault != nil:
+			p.blame(b.fault)
+			continue
+		case changed && p == c.by && b.claim.Work.Cmp(c.claim.Work) <= 0:
+			err = fail(Lying, "showed work %v before any of its blocks were fetched; when read again, its headers end in %v at height %d with work %v, and it claims no more than then",
+				c.shown, b.tip.Hash, b.tip.Height, b.tip.Work)
+		case changed && c.changed:
+			continue // another time
+		case changed:
+			b, err = v.firstRound(ctx, p, b.claim)
+		}
 		if err != nil {
 			if wordOf(err) == "" {
 				return nil, err
@@ -351,15 +402,10 @@ func (v *session) nextRound(ctx context.Context, c *candidate, target claim) (*c
 		if b.fault != nil {
 			p.blame(b.fault)
 		}
-		if len(b.hashes) == 0 || b.tip.Work.Cmp(c.tip.Work) <= 0 {
+		if len(b.hashes) == 0 || b.tip.Work.Cmp(c.tip.Work) <= 0 || changed && b.shown.Cmp(v.s.least()) < 0 {
 			continue // it has another chain by now
 		}
-		if !c.leadsTo(b) {
-			p.blame(fail(Lying, "showed work %v before any of its blocks were fetched; when read again, its headers end in %v at height %d with work %v",
-				c.shown, b.tip.Hash, b.tip.Height, b.tip.Work))
-			continue
-		}
-		return &candidate{b, p, c.group}, nil
+		return &candidate{b, p, c.group, c.changed || changed}, nil
 	}
 	return nil, nil
 }

@@ -473,6 +473,47 @@ func TestSyncWith(t *testing.T) {
 	}
 }
 
+// One who was found and hangs keeps others waiting for no longer than it takes to see
+// that they answer; where there are none, it has the time that all have. Those who
+// make the same claim are asked in its place.
+func TestHangs(t *testing.T) {
+	for _, path := range []string{tipPath, headersPath} {
+		for _, alone := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t, nil)
+				blocks := n.Chain("a", chaintest.Genesis, 10, chaintest.Spec{})
+				hanging, good := n.stranger(blocks...), n.stranger(blocks...)
+				asked := make(chan struct{})
+				hung := sync.OnceFunc(func() { close(asked) })
+				*handlers(hanging)[path].place = func(w http.ResponseWriter, r *http.Request) { hung(); hang(w, r) }
+				good.onTip = func(w http.ResponseWriter, r *http.Request) {
+					<-asked // it is the other's turn first
+					good.serveTip(w, r)
+				}
+				node := n.node()
+				addresses, words := []string{n.host("hanging", hanging), n.host("good", good)}, []string{Slow, Adopted}
+				within := 2 * node.limits.grace
+				if alone {
+					addresses, words, within = addresses[:1], words[:1], node.limits.stall
+				}
+				began := time.Now()
+				r, err := node.SyncWith(t.Context(), node.transport, addresses)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, word := range words {
+					if got := r.Neighbours[i]; got.Result != word {
+						t.Errorf("%s: %v, want %s", path, got, word)
+					}
+				}
+				if took := time.Since(began); took > within || alone && took < within {
+					t.Errorf("%s: took %v", path, took)
+				}
+			})
+		}
+	}
+}
+
 func TestOtherNetwork(t *testing.T) {
 	n := newNetwork(t, nil)
 	other := newNetwork(t, func(r *consensus.Rules) { r.Reward++ })

@@ -135,7 +135,7 @@ func (s *Syncer) SyncWith(ctx context.Context, carrier http.RoundTripper, addres
 	defer s.endFlight()
 	var sources []*source
 	for _, address := range addresses {
-		sources = append(sources, &source{address: address, carrier: carrier, limits: s.limits})
+		sources = append(sources, &source{address: address, carrier: carrier, limits: s.limits, found: true})
 	}
 	return s.syncFrom(ctx, sources)
 }
@@ -148,7 +148,7 @@ func (s *Syncer) sync(ctx context.Context, pick func() []string) (Result, error)
 	defer s.endFlight()
 	var sources []*source
 	for _, address := range pick() {
-		sources = append(sources, &source{address, s.transport, s.limits, s.noteClock})
+		sources = append(sources, &source{address: address, carrier: s.transport, limits: s.limits, clock: s.noteClock})
 	}
 	result, err := s.syncFrom(ctx, sources)
 	if err == nil {
