@@ -10,7 +10,7 @@
 // # Limits
 //
 // Handlers bound what they read (64 KiB, 30 s) and give a client 30 s for each
-// 32 KiB of an answer, whatever the server's own timeouts. The server around
+// 64 KiB of an answer, whatever the server's own timeouts. The server around
 // them needs a ReadHeaderTimeout, an IdleTimeout, MaxHeaderBytes and a limit on
 // connections. It must have no handler timeout: a search for a block takes as
 // long as it takes, and ends when its client leaves.

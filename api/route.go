@@ -18,7 +18,7 @@ import (
 const stallTime = 30 * time.Second
 
 // pieceSize is the most bytes that are written under one deadline.
-const pieceSize = 32 << 10
+const pieceSize = 64 << 10
 
 // handler answers a request or returns why it doesn't. An error before the first
 // byte of the answer becomes a problem; after that the connection is cut, so

@@ -77,7 +77,7 @@ func (b *buffer) give() {
 }
 
 // runSize is how much of an answer is made between two waits for the client.
-const runSize = 4 * pieceSize
+const runSize = 2 * pieceSize
 
 // maxKept is the most bytes of a buffer that is kept for reuse: one that held a
 // huge block is let go.

@@ -49,7 +49,7 @@ func TestRollingDeadlines(t *testing.T) {
 	if n, err := w.Write([]byte(big)); n != len(big) || err != nil || w.status != 200 {
 		t.Errorf("Write = %d, %v; status %d", n, err, w.status)
 	}
-	if got := strings.Join(r.events, " "); got != "deadline 32768 deadline 32768 deadline 1" {
+	if got := strings.Join(r.events, " "); got != "deadline 65536 deadline 65536 deadline 1" {
 		t.Errorf("the connection saw %s", got)
 	}
 	if r.Body.String() != big {
