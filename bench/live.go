@@ -26,7 +26,8 @@ func (r *run) live() error {
 	if err != nil {
 		return err
 	}
-	dir, rules, blocks, err := r.crowd("live", r.liveBlocks)
+	// The blocks are kept as bytes: what the node is to live with is its own memory.
+	dir, rules, encodings, err := r.crowdBlocks("live", r.liveBlocks)
 	if err != nil {
 		return err
 	}
@@ -37,8 +38,12 @@ func (r *run) live() error {
 		}
 		defer stop()
 		var alone, pressed, waits []time.Duration
-		for i, block := range blocks {
-			r.progress("live", i, len(blocks))
+		for i, encoding := range encodings {
+			r.progress("live", i, len(encodings))
+			block, err := types.DecodeBlock(encoding)
+			if err != nil {
+				return err
+			}
 			if err := r.submit(m, block.Transfers); err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func count(n int, what string) string {
 // imports: full blocks of signed transfers, decoded, checked, applied, indexed and
 // on disk to stay, each time by a node that has just opened its chain.
 func (r *run) imports() error {
-	dir, rules, encodings, err := r.crowdBlocks((r.repeats + 1) * r.fullBlocks)
+	dir, rules, encodings, err := r.crowdBlocks("crowd", (r.repeats+1)*r.fullBlocks)
 	if err != nil {
 		return err
 	}
@@ -73,8 +73,8 @@ func (r *run) imports() error {
 
 // crowdBlocks is crowd with the encodings of the blocks. What made them is garbage
 // by then.
-func (r *run) crowdBlocks(count int) (dir string, rules *consensus.Rules, encodings [][]byte, err error) {
-	dir, rules, blocks, err := r.crowd("crowd", count)
+func (r *run) crowdBlocks(name string, count int) (dir string, rules *consensus.Rules, encodings [][]byte, err error) {
+	dir, rules, blocks, err := r.crowd(name, count)
 	for i, b := range blocks {
 		encodings = append(encodings, b.Encode())
 		blocks[i] = nil

@@ -84,6 +84,7 @@ type Manager struct {
 	intake     intake
 	blockRates blockRates
 	states     states
+	collector  collector
 	limits     mempool.Limits // of the pool
 	proving    chan struct{}  // a token for the proof of a balance that is being made
 
@@ -176,6 +177,7 @@ func (m *Manager) Close() error {
 	m.ended = true
 	m.thaw()
 	m.mu.Unlock()
+	m.collector.see(0)
 	batch := m.store.NewBatch()
 	defer batch.Close()
 	m.deleteStale(batch)
@@ -238,10 +240,12 @@ func (m *Manager) changed() {
 	for _, fn := range m.watchers {
 		fns = append(fns, fn)
 	}
+	pool := m.pool.Bytes()
 	m.mu.Unlock()
 	for _, fn := range fns {
 		fn()
 	}
+	m.collector.see(pool)
 }
 
 // unixNow is the clock in the form that the rules take.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"cairn/accounts"
 	"cairn/consensus"
@@ -86,7 +87,6 @@ func (m *Manager) newWork() *work {
 		batch:   m.store.NewBatch(),
 		stored:  m.store.Seeker(),
 		undone:  m.midway,
-		salts:   make(map[saltKey]savedSalt),
 		effects: newEffects(),
 	}
 	if m.midway && m.unseen.returned != nil {
@@ -111,6 +111,9 @@ func (w *work) undoTo(fork consensus.State) error {
 		return nil
 	}
 	w.undone = true
+	if w.salts == nil {
+		w.salts = make(map[saltKey]savedSalt)
+	}
 	// Blocks come off last first, but their transfers go back in the order in
 	// which they stood.
 	w.nextSeq = w.m.reserveSeq(depth*maxPerBlock) + (depth-1)*maxPerBlock
@@ -385,6 +388,10 @@ func (w *work) putChanges(state consensus.State, undo store.Undo) {
 // noteTransfers remembers the salts of a block that is applied until they are
 // committed, and what it means for the pool.
 func (w *work) noteTransfers(body *consensus.Body, pending []mempool.Entry) {
+	if w.salts == nil {
+		w.salts = make(map[saltKey]savedSalt, len(body.Block.Transfers))
+	}
+	w.mined = slices.Grow(w.mined, len(pending))
 	for i := range body.Block.Transfers {
 		key := keyOf(&body.Block.Transfers[i])
 		for _, e := range w.replacedBy(body, i, pending) {

@@ -18,12 +18,11 @@ type Batch struct {
 	batch   *pebble.Batch // nil before Commit
 	lost    bool          // Pebble may hold the batch for ever
 	key     [keyRoom]byte
-	value   []byte
 }
 
 // NewBatch returns an empty batch, to be closed after use.
 func (s *Store) NewBatch() *Batch {
-	return &Batch{store: s, changes: changesPool.Get().(*changes)}
+	return &Batch{store: s, changes: takeChanges()}
 }
 
 // Commit makes the batch visible, and durable: it returns after the disk has it.
@@ -50,8 +49,7 @@ func (b *Batch) Commit() error {
 // Pebble would by then have given the same memory to another batch.
 func (b *Batch) Close() {
 	if b.changes != nil {
-		b.changes.reset()
-		changesPool.Put(b.changes)
+		b.changes.give()
 		b.changes = nil
 	}
 	if !b.lost && b.batch != nil {
@@ -77,8 +75,8 @@ func (b *Batch) Rollback(m Mark) {
 
 // PutState stores a block's consensus state and what is known of it.
 func (b *Batch) PutState(s consensus.State, status Status) {
-	b.value = appendState(b.value[:0], s, status)
-	b.set(stateKey(b.key[:0], s.Hash), b.value)
+	b.changes.value = appendState(b.changes.value[:0], s, status)
+	b.set(stateKey(b.key[:0], s.Hash), b.changes.value)
 }
 
 // PutBlock stores a block's encoding, and the header in front of it once more.
@@ -89,8 +87,8 @@ func (b *Batch) PutBlock(height uint32, hash types.Hash, encoding []byte) {
 
 // PutUndo stores what takes a block back.
 func (b *Batch) PutUndo(height uint32, hash types.Hash, u Undo) {
-	b.value = appendUndo(b.value[:0], u)
-	b.set(blockKey(b.key[:0], PrefixUndo, height, hash), b.value)
+	b.changes.value = appendUndo(b.changes.value[:0], u)
+	b.set(blockKey(b.key[:0], PrefixUndo, height, hash), b.changes.value)
 }
 
 // PutBest makes hash the best chain's block at height.
@@ -113,8 +111,8 @@ func (b *Batch) PutTip(hash types.Hash) { b.set([]byte(tipKey), hash[:]) }
 // PutGoal records the blocks on the way to a tip, for a reorganisation that takes
 // several commits.
 func (b *Batch) PutGoal(hashes []types.Hash) {
-	b.value = appendHashes(b.value[:0], hashes)
-	b.set([]byte(goalKey), b.value)
+	b.changes.value = appendHashes(b.changes.value[:0], hashes)
+	b.set([]byte(goalKey), b.changes.value)
 }
 
 // ClearGoal forgets the goal: it was reached.
@@ -127,14 +125,14 @@ func (b *Batch) PutAccount(p consensus.Party, balance int64) {
 		b.delete(key)
 		return
 	}
-	b.value = appendAccount(b.value[:0], balance, p.Account)
-	b.set(key, b.value)
+	b.changes.value = appendAccount(b.changes.value[:0], balance, p.Account)
+	b.set(key, b.changes.value)
 }
 
 // PutSalt stores where the transfer with this sender and salt is.
 func (b *Batch) PutSalt(sender types.Account, salt uint64, loc Loc) {
-	b.value = appendLoc(b.value[:0], loc)
-	b.set(saltKey(b.key[:0], sender, salt), b.value)
+	b.changes.value = appendLoc(b.changes.value[:0], loc)
+	b.set(saltKey(b.key[:0], sender, salt), b.changes.value)
 }
 
 // DeleteSalt forgets a sender and salt.
@@ -144,8 +142,8 @@ func (b *Batch) DeleteSalt(sender types.Account, salt uint64) {
 
 // PutTransfer stores where a transfer is.
 func (b *Batch) PutTransfer(id types.Hash, t TransferRecord) {
-	b.value = appendTransferRecord(b.value[:0], t)
-	b.set(transferKey(b.key[:0], id), b.value)
+	b.changes.value = appendTransferRecord(b.changes.value[:0], t)
+	b.set(transferKey(b.key[:0], id), b.changes.value)
 }
 
 // DeleteTransfer forgets where a transfer was.
@@ -153,8 +151,8 @@ func (b *Batch) DeleteTransfer(id types.Hash) { b.delete(transferKey(b.key[:0], 
 
 // PutMention stores where in the best chain's block at a height an account is named.
 func (b *Batch) PutMention(key accounts.Key, height uint32, positions []uint32) {
-	b.value = appendPositions(b.value[:0], positions)
-	b.set(mentionKey(b.key[:0], key, height), b.value)
+	b.changes.value = appendPositions(b.changes.value[:0], positions)
+	b.set(mentionKey(b.key[:0], key, height), b.changes.value)
 }
 
 // DeleteMention forgets where in a block an account was named.
@@ -180,8 +178,8 @@ func (b *Batch) DeleteHistoryNode(level uint8, index uint32) {
 // PutPending stores a transfer that waits to be mined. seq is its place in the
 // order of arrival, answered the block index of the first answer.
 func (b *Batch) PutPending(seq uint64, answered uint32, t *types.Transfer) {
-	b.value = appendPending(b.value[:0], answered, t)
-	b.set(pendingKey(b.key[:0], seq), b.value)
+	b.changes.value = appendPending(b.changes.value[:0], answered, t)
+	b.set(pendingKey(b.key[:0], seq), b.changes.value)
 }
 
 // DeletePending forgets a transfer that waited.
@@ -195,14 +193,14 @@ func (b *Batch) DeleteNeighbour(url string) { b.delete(neighbourKey(nil, url)) }
 
 // PutToken stores an API token.
 func (b *Batch) PutToken(t Token) {
-	b.value = appendToken(b.value[:0], t)
-	b.set(tokenKey(nil, t.Name), b.value)
+	b.changes.value = appendToken(b.changes.value[:0], t)
+	b.set(tokenKey(nil, t.Name), b.changes.value)
 }
 
 // PutPeer stores what is remembered of a peer.
 func (b *Batch) PutPeer(p PeerRecord) {
-	b.value = appendPeer(b.value[:0], p)
-	b.set(peerKey(nil, p.ID), b.value)
+	b.changes.value = appendPeer(b.changes.value[:0], p)
+	b.set(peerKey(nil, p.ID), b.changes.value)
 }
 
 // DeletePeer forgets a peer.

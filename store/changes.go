@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"iter"
 	"slices"
-	"sync"
 )
 
 // changes are records to be set or deleted, in the order of the calls. They are
@@ -17,6 +16,7 @@ type changes struct {
 	bytes []byte // keys and values, one after another
 	list  []change
 	room  []change // for sorting
+	value []byte   // room for one value
 }
 
 // change is one of them.
@@ -28,8 +28,33 @@ type change struct {
 	deletes bool
 }
 
-// changesPool keeps the memory of large batches from one to the next.
-var changesPool = sync.Pool{New: func() any { return new(changes) }}
+// unused keeps the memory of large batches from one to the next. It is not a
+// sync.Pool, which the garbage collector empties: what a full block needs would be made
+// again by doubling it for each, and be most of what there is to collect.
+var unused = make(chan *changes, 2)
+
+// keptBytes is the most that a batch may have held for its memory to be kept.
+const keptBytes = 8 << 20
+
+func takeChanges() *changes {
+	select {
+	case c := <-unused:
+		return c
+	default:
+		return new(changes)
+	}
+}
+
+func (c *changes) give() {
+	if cap(c.bytes) > keptBytes {
+		return
+	}
+	c.reset()
+	select {
+	case unused <- c:
+	default:
+	}
+}
 
 // add copies what it is given.
 func (c *changes) add(key, value []byte, deletes bool) {

@@ -1,0 +1,36 @@
+package chain
+
+import (
+	"os"
+	"runtime/debug"
+	"sync"
+)
+
+// collector lets more garbage gather in this process while many transfers wait, unless
+// GOGC says something else. A collection goes through all of them, and a full block
+// makes so much garbage that a fifth of its time would go there, and requests wait
+// meanwhile. With few, fresh memory costs more than collecting does. A limit that the
+// process has set for its memory holds in both cases.
+type collector struct {
+	mu      sync.Mutex
+	relaxed bool
+}
+
+// manyBytes is how large a pool is when its transfers are many.
+const manyBytes = 1 << 20
+
+// see is told how large the pool is.
+func (c *collector) see(pool int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	relaxed := pool >= manyBytes
+	if relaxed == c.relaxed || os.Getenv("GOGC") != "" {
+		return
+	}
+	c.relaxed = relaxed
+	percent := 100
+	if relaxed {
+		percent = 400
+	}
+	debug.SetGCPercent(percent)
+}
