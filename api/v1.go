@@ -53,6 +53,7 @@ func (s *server) v1(other http.Handler) http.Handler {
 		mux := http.NewServeMux()
 		d := newDocs(s, mux)
 		d.register()
+		d.widen()
 		document := sync.OnceValues(d.document)
 		mux.Handle("/openapi.json", s.handle(route{name: "docs", method: http.MethodGet, serve: func(w *response, _ *http.Request) error {
 			body, err := document()

@@ -42,7 +42,6 @@ func docPages() map[string]handler {
 
 // document returns the OpenAPI document.
 func (d *docs) document() ([]byte, error) {
-	d.widen()
 	document, err := json.Marshal(d.api.OpenAPI())
 	if err != nil {
 		return nil, fmt.Errorf("the OpenAPI document: %w", err)

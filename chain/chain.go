@@ -177,7 +177,7 @@ func (m *Manager) Close() error {
 	m.ended = true
 	m.thaw()
 	m.mu.Unlock()
-	m.collector.see(0)
+	m.collector.see(m.waiting)
 	batch := m.store.NewBatch()
 	defer batch.Close()
 	m.deleteStale(batch)
@@ -240,12 +240,21 @@ func (m *Manager) changed() {
 	for _, fn := range m.watchers {
 		fns = append(fns, fn)
 	}
-	pool := m.pool.Bytes()
 	m.mu.Unlock()
 	for _, fn := range fns {
 		fn()
 	}
-	m.collector.see(pool)
+	m.collector.see(m.waiting)
+}
+
+// waiting is how many bytes of transfers wait to be mined; none once the chain is closed.
+func (m *Manager) waiting() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended {
+		return 0
+	}
+	return m.pool.Bytes()
 }
 
 // unixNow is the clock in the form that the rules take.

@@ -19,11 +19,11 @@ type collector struct {
 // manyBytes is how large a pool is when its transfers are many.
 const manyBytes = 1 << 20
 
-// see is told how large the pool is.
-func (c *collector) see(pool int64) {
+// see looks at how large the pool is.
+func (c *collector) see(pool func() int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	relaxed := pool >= manyBytes
+	relaxed := pool() >= manyBytes
 	if relaxed == c.relaxed || os.Getenv("GOGC") != "" {
 		return
 	}

@@ -21,12 +21,12 @@ func TestCollector(t *testing.T) {
 		pool int64
 		want int
 	}{{manyBytes - 1, 100}, {manyBytes, 400}, {2 * manyBytes, 400}, {0, 100}} {
-		if c.see(step.pool); percent() != step.want {
+		if c.see(func() int64 { return step.pool }); percent() != step.want {
 			t.Errorf("with a pool of %d bytes: %d, want %d", step.pool, percent(), step.want)
 		}
 	}
 	t.Setenv("GOGC", "50")
-	if c.see(manyBytes); percent() != 100 {
+	if c.see(func() int64 { return manyBytes }); percent() != 100 {
 		t.Errorf("GOGC is set: %d", percent())
 	}
 }

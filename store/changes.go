@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"slices"
+	"unsafe"
 )
 
 // changes are records to be set or deleted, in the order of the calls. They are
@@ -33,8 +34,8 @@ type change struct {
 // again by doubling it for each, and be most of what there is to collect.
 var unused = make(chan *changes, 2)
 
-// keptBytes is the most that a batch may have held for its memory to be kept.
-const keptBytes = 8 << 20
+// keptBytes is the most memory of a batch that is kept.
+const keptBytes = 16 << 20
 
 func takeChanges() *changes {
 	select {
@@ -46,7 +47,8 @@ func takeChanges() *changes {
 }
 
 func (c *changes) give() {
-	if cap(c.bytes) > keptBytes {
+	const each = int(unsafe.Sizeof(change{}))
+	if cap(c.bytes)+cap(c.value)+each*(cap(c.list)+cap(c.room)) > keptBytes {
 		return
 	}
 	c.reset()

@@ -20,7 +20,8 @@ type FileFault struct {
 	Reason string
 	// Torn says that this may be all that a write left which a crash interrupted:
 	// then nothing is lost, and the next Open puts it in order. A changed byte can
-	// look the same.
+	// look the same; and where power was lost, a disk that wrote the end of a large
+	// commit before its beginning can leave what looks like a changed byte.
 	Torn bool
 }
 

@@ -198,6 +198,27 @@ func TestCutLog(t *testing.T) {
 	}
 }
 
+// TestLogOfZeros has a node end again and again before it has written anything, and
+// its log be zeros alone: nothing is lost, and no earlier log is in the way.
+func TestLogOfZeros(t *testing.T) {
+	mem, _ := makeFiles(t)
+	for range 3 {
+		name := testDir + "/" + dbFile(t, mem, "*.log")
+		writeFile(t, mem, name, append(bytes.TrimRight(readFile(t, mem, name), "\x00"), zeros[:]...))
+		s := mustOpen(t, Options{FS: mem})
+		if balance, err := s.Account("account 59"); balance != 60 || err != nil {
+			t.Errorf("the last record has balance %d, %v", balance, err)
+		}
+		settle(s)
+		clone := mem.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})
+		mustClose(t, s)
+		mem = clone
+		if faults := mustCheck(t, mem); len(faults) > 0 {
+			t.Errorf("faults: %v", faults)
+		}
+	}
+}
+
 // TestCheckFilesErrors checks directories that are none.
 func TestCheckFilesErrors(t *testing.T) {
 	for _, c := range []struct {

@@ -48,14 +48,10 @@ func (l *logFile) Write(p []byte) (n int, err error) {
 // SyncData implements vfs.File.
 func (l *logFile) SyncData() error {
 	if l.written > l.length {
-		err := l.failure.guard(func() error {
-			_, err := l.WriteAt(zeros[:], l.written)
-			return err
-		})
-		if err != nil {
-			return err
+		// On a disk that is nearly full there may be room for records and not for these.
+		if _, err := l.WriteAt(zeros[:], l.written); err == nil {
+			l.length = l.written + zerosAhead
 		}
-		l.length = l.written + zerosAhead
 	}
 	return l.guardedFile.SyncData()
 }
