@@ -267,6 +267,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 			for bad.asked(blocksPath) == 0 {
 				time.Sleep(time.Second)
 			}
+			time.Sleep(time.Second) // until its answer was read
 			good.serveBlocks(w, r)
 		}
 		node := n.node()
