@@ -8,7 +8,7 @@ import (
 
 // collector lets more garbage gather in this process while many transfers wait, unless
 // GOGC says something else. A collection goes through all of them, and a full block
-// makes so much garbage that a fifth of its time would go there, and requests wait
+// makes so much garbage that one would come with nearly each, and requests wait
 // meanwhile. With few, fresh memory costs more than collecting does. A limit that the
 // process has set for its memory holds in both cases.
 type collector struct {
