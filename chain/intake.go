@@ -11,8 +11,12 @@ import (
 	"cairn/types"
 )
 
-// maxIntake is how many transfers share one round of the intake at most.
+// maxIntake is how many transfers share one round of the intake, about.
 const maxIntake = 1024
+
+// ownBatch is how many transfers have their signatures verified before the round
+// ahead of them has ended: a larger batch would gain little.
+const ownBatch = 256
 
 // Receipt answers a submitted transfer. The same transfer always gets the same.
 type Receipt struct {
@@ -25,22 +29,32 @@ type Receipt struct {
 	Mined bool
 }
 
-// intake gathers transfers that wait, so that all of them share one batch of
-// signatures and one synced commit. They are worked in rounds, one at a time, each
-// by the goroutine of one of its callers: what comes meanwhile is the next round.
+// intake gathers calls that wait, so that the transfers of all of them share one
+// batch of signatures and one synced commit. They are worked in rounds, each by the
+// goroutine of one of its callers: what comes meanwhile is the next round. That
+// begins when the last one ends, but for its signatures: where enough for a batch
+// wait, they are verified while the last one is being recorded.
 type intake struct {
-	mu      sync.Mutex
-	queue   []*submission
-	busy    bool // a round is at work, or a caller has been told to work one
-	running sync.WaitGroup
+	mu        sync.Mutex
+	queue     []*call
+	waiting   int        // transfers in the queue
+	verifying bool       // a caller has been told to work a round, and has not begun to record it
+	recording bool       // a round is being recorded
+	record    sync.Mutex // held meanwhile
+	running   sync.WaitGroup
+}
+
+// call is what one caller submits together.
+type call struct {
+	submissions []submission
+	turn        chan bool // true: work the next round; false: there are answers
 }
 
 // submission is one transfer on its way into the pool.
 type submission struct {
-	transfer types.Transfer
+	transfer *types.Transfer // its own: the pool keeps it
 	receipt  Receipt
 	err      error
-	turn     chan bool // true: work the next round; false: there is an answer
 
 	seq uint64 // 0: nothing was added for it
 }
@@ -72,61 +86,62 @@ type Answer struct {
 // for. There is an answer for each, in order, unless the error says that there is
 // none at all: ErrClosed, or that of ctx.
 func (m *Manager) AddTransfers(ctx context.Context, ts []types.Transfer) ([]Answer, error) {
-	all := make([]*submission, len(ts))
-	for i := range ts {
-		all[i] = &submission{transfer: ts[i], turn: make(chan bool, 1)}
-		all[i].receipt.ID = ts[i].ID()
-	}
-	if err := m.intake.submit(m, all); err != nil {
-		return nil, err
-	}
-	answers := make([]Answer, len(ts))
-	for i, s := range all {
+	answers := make([]Answer, 0, len(ts))
+	for some := range slices.Chunk(ts, maxIntake) {
+		c := newCall(some)
+		if err := m.intake.submit(m, c); err != nil {
+			return nil, err
+		}
 		select {
-		case work := <-s.turn:
-			s.take(m, work)
-			answers[i] = Answer{s.receipt, s.err}
+		case work := <-c.turn:
+			m.take(work)
 		case <-ctx.Done():
-			go func() { // others may depend on their turns
-				for _, s := range all[i:] {
-					s.take(m, <-s.turn)
-				}
-			}()
+			go func() { m.take(<-c.turn) }() // others may depend on it
 			return nil, ctx.Err()
+		}
+		for i := range c.submissions {
+			answers = append(answers, Answer{c.submissions[i].receipt, c.submissions[i].err})
 		}
 	}
 	return answers, nil
 }
 
-// take does what a submission's turn asks for.
-func (s *submission) take(m *Manager, work bool) {
+func newCall(ts []types.Transfer) *call {
+	c := &call{submissions: make([]submission, len(ts)), turn: make(chan bool, 1)}
+	for i := range ts {
+		t := ts[i]
+		c.submissions[i].transfer = &t
+		c.submissions[i].receipt.ID = t.ID()
+	}
+	return c
+}
+
+// take does what a call's turn asks for.
+func (m *Manager) take(work bool) {
 	if work {
 		m.intake.work(m)
 	}
 }
 
-// submit puts submissions into the queue. Turns are given in its order, so that
-// whoever waits for several waits for the first of them.
-func (in *intake) submit(m *Manager, all []*submission) error {
+// submit puts a call into the queue.
+func (in *intake) submit(m *Manager, c *call) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if m.closing() {
 		return ErrClosed
 	}
-	in.running.Add(len(all))
-	in.queue = append(in.queue, all...)
-	if !in.busy {
-		in.next()
-	}
+	in.running.Add(1)
+	in.queue = append(in.queue, c)
+	in.waiting += len(c.submissions)
+	in.next()
 	return nil
 }
 
 // CheckTransfer returns what AddTransfer would answer, and changes nothing.
 func (m *Manager) CheckTransfer(t types.Transfer) (Receipt, error) {
-	s := &submission{transfer: t}
-	s.receipt.ID = t.ID()
-	if len(m.checkSignatures([]*submission{s})) == 0 {
-		return Receipt{}, s.err
+	s := &newCall([]types.Transfer{t}).submissions[0]
+	if err := m.verifyEach([]types.Transfer{t})[0]; err != nil {
+		return Receipt{}, err
 	}
 	snapshot, err := m.Snapshot()
 	if err != nil {
@@ -148,13 +163,14 @@ func (m *Manager) CheckTransfer(t types.Transfer) (Receipt, error) {
 		return s.receipt, nil
 	}
 	s.receipt.NextHeight = snapshot.Tip.Height + 1
-	e := mempool.Entry{ID: s.receipt.ID, Transfer: &s.transfer}
+	e := mempool.Entry{ID: s.receipt.ID, Transfer: s.transfer}
 	return s.receipt, m.pool.Check(e, s.receipt.NextHeight, func(a types.Account) int64 { return balances[a] })
 }
 
-// next gives its turn to the first that waits. The lock is held.
+// next gives the first that waits its turn, if it is time. The lock is held.
 func (in *intake) next() {
-	if in.busy = len(in.queue) > 0; in.busy {
+	if len(in.queue) > 0 && !in.verifying && (!in.recording || in.waiting >= ownBatch) {
+		in.verifying = true
 		in.queue[0].turn <- true
 	}
 }
@@ -163,44 +179,59 @@ func (in *intake) next() {
 // wait by now.
 func (in *intake) work(m *Manager) {
 	in.mu.Lock()
-	n := min(len(in.queue), maxIntake)
+	n, transfers := 0, 0
+	for ; n < len(in.queue) && transfers < maxIntake; n++ {
+		transfers += len(in.queue[n].submissions)
+	}
 	round := slices.Clone(in.queue[:n])
 	in.queue = slices.Delete(in.queue, 0, n)
+	in.waiting -= transfers
 	in.mu.Unlock()
 
-	m.admit(round)
-	for _, s := range round[1:] {
-		s.turn <- false
-	}
+	open := m.verify(round, transfers)
+	in.record.Lock()
 	in.mu.Lock()
+	in.verifying, in.recording = false, true
 	in.next()
 	in.mu.Unlock()
+	m.admit(open)
+	for _, c := range round[1:] {
+		c.turn <- false
+	}
+	in.mu.Lock()
+	in.recording = false
+	in.next()
+	in.mu.Unlock()
+	in.record.Unlock()
 	m.changed()
 	in.running.Add(-n)
 }
 
-// admit answers one round: signatures first, without a lock; then what the chain
-// says, read from a snapshot; then the pool, if the tip is still the snapshot's;
-// and at the end one commit for all.
-func (m *Manager) admit(round []*submission) {
-	open := m.checkSignatures(round)
+// admit answers one round: what the chain says, read from a snapshot without a
+// lock; then the pool, if the tip is still the snapshot's; and at the end one commit
+// for all.
+func (m *Manager) admit(open []*submission) {
 	for len(open) > 0 && !m.offer(open) {
 		// The tip moved while we looked, or is about to: a commit is in new views a
 		// moment before it is on disk. It cannot do so for ever: every move is a
 		// commit, and looking takes less.
 		time.Sleep(50 * time.Microsecond)
 	}
-	m.record(round)
+	m.record(open)
 }
 
-// checkSignatures refuses the submissions whose signature is wrong and returns
-// the others.
-func (m *Manager) checkSignatures(all []*submission) (good []*submission) {
-	transfers := make([]types.Transfer, len(all))
-	for i, s := range all {
-		transfers[i] = s.transfer
+// verify refuses the submissions whose signature is wrong and returns the others.
+func (m *Manager) verify(round []*call, transfers int) (good []*submission) {
+	ts := make([]types.Transfer, 0, transfers)
+	all := make([]*submission, 0, transfers)
+	for _, c := range round {
+		for i := range c.submissions {
+			ts = append(ts, *c.submissions[i].transfer)
+			all = append(all, &c.submissions[i])
+		}
 	}
-	for i, err := range m.verifyEach(transfers) {
+	good = all[:0]
+	for i, err := range m.verifyEach(ts) {
 		if all[i].err = err; err == nil {
 			good = append(good, all[i])
 		}
@@ -267,7 +298,7 @@ func (m *Manager) offer(open []*submission) bool {
 // look reads what the chain knows of a submission: whether it is mined already,
 // which settles it, and the balances that the pool will ask for.
 func (s *submission) look(at *Snapshot, rules *consensus.Rules, balances consensus.Balances) (settled bool, err error) {
-	t := &s.transfer
+	t := s.transfer
 	loc, used, err := at.SaltLoc(t.Sender, t.Salt)
 	if err != nil {
 		return false, err
@@ -306,7 +337,7 @@ func (m *Manager) enter(s *submission, balance func(types.Account) int64) {
 		return
 	}
 	next := m.tip.Height + 1
-	e := mempool.Entry{ID: s.receipt.ID, Transfer: &s.transfer, Seq: m.seq, Answered: next}
+	e := mempool.Entry{ID: s.receipt.ID, Transfer: s.transfer, Seq: m.seq, Answered: next}
 	evicted, replaced, err := m.pool.Add(e, next, balance)
 	if err != nil {
 		s.err = err
@@ -314,7 +345,9 @@ func (m *Manager) enter(s *submission, balance func(types.Account) int64) {
 	}
 	m.seq++
 	m.drop(errEvicted, evicted...)
-	m.drop(replacedBy(&e), replaced...)
+	if len(replaced) > 0 {
+		m.drop(replacedBy(&e), replaced...)
+	}
 	if m.arrivals != nil {
 		m.arrivals = append(m.arrivals, e)
 	}
@@ -328,7 +361,7 @@ func (m *Manager) record(round []*submission) {
 	added := 0
 	for _, s := range round {
 		if s.seq != 0 {
-			batch.PutPending(s.seq, s.receipt.NextHeight, &s.transfer)
+			batch.PutPending(s.seq, s.receipt.NextHeight, s.transfer)
 			added++
 		}
 	}

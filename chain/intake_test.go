@@ -161,3 +161,43 @@ func TestFirstAnswerWhileTheBlockIsRecorded(t *testing.T) {
 	f.restart()
 	again()
 }
+
+// Calls of all sizes come together, large ones while others are recorded: each gets
+// its own answers, and what was taken is on disk once.
+func TestCallsOfAllSizes(t *testing.T) {
+	f := newFixture(t, nil)
+	const each = 2000 // of one caller; the next one submits half of them too
+	var callers sync.WaitGroup
+	for caller := range 4 {
+		callers.Go(func() {
+			size := 1
+			for at := 0; at < each; at += size {
+				size = min(size*3%1501, each-at)
+				ts := make([]types.Transfer, size)
+				for i := range ts {
+					ts[i] = pay("x", "y", 1, uint64(caller*each/2+at+i))
+				}
+				ts[0].Signature[0] = byte(at % 2) // wrong here
+				answers, err := f.AddTransfers(t.Context(), ts)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for i, a := range answers {
+					if wrong := i == 0 && at%2 == 1; a.Receipt.ID != ts[i].ID() || (a.Err != nil) != wrong {
+						t.Errorf("caller %d, transfer %d of %d: %+v", caller, i, size, a)
+					}
+				}
+			}
+		})
+	}
+	callers.Wait()
+	pending := f.Pool().Transfers
+	if pending < 5*each/2-50 || pending > 5*each/2 {
+		t.Errorf("%d are pending", pending)
+	}
+	f.restart()
+	if got := f.Pool().Transfers; got != pending {
+		t.Errorf("%d are pending after a restart, %d before", got, pending)
+	}
+}

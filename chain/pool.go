@@ -69,7 +69,9 @@ func (m *Manager) publish(w *work) {
 	for _, e := range returned {
 		evicted, replaced, err := m.pool.Restore(e, next)
 		m.drop(errEvicted, evicted...)
-		m.drop(replacedBy(&e), replaced...)
+		if len(replaced) > 0 {
+			m.drop(replacedBy(&e), replaced...)
+		}
 		if err != nil {
 			m.drop(err, e)
 		} else {
