@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"cairn/api/client"
+	"cairn/chain"
 	"cairn/consensus"
 	"cairn/types"
 )
@@ -126,6 +127,19 @@ func (w *writer) appendTransfers(b []byte, transfers []types.Transfer) []byte {
 		b = w.appendTransfer(b, transfers[i].ID(), &transfers[i])
 	}
 	return b
+}
+
+// appendAccepted appends client.Accepted.
+func appendAccepted(b []byte, r chain.Receipt) []byte {
+	b = append(b, `{"id":"`...)
+	b = appendHash(b, r.ID)
+	status := client.Pending
+	if r.Mined {
+		status = client.Confirmed
+	}
+	b = append(append(append(b, `","status":"`...), status...), '"')
+	b = appendNumber(b, `,"block_index":`, uint64(r.NextHeight))
+	return append(b, '}')
 }
 
 // transferData returns what appendTransfer appends, as a value.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"cairn/api/client"
-	"cairn/chain"
 	"cairn/types"
 )
 
@@ -86,8 +85,8 @@ type received struct {
 // take waits for a transfer and returns it with those that have arrived by then.
 // An error that is not about one transfer ends the stream: io.EOF in good order.
 func (t *transfers) take() (batch []received, end error) {
+	_ = t.w.control.SetReadDeadline(time.Now().Add(t.w.stall))
 	for len(batch) < t.most && (len(batch) == 0 || t.arrived()) {
-		_ = t.w.control.SetReadDeadline(time.Now().Add(t.w.stall))
 		transfer, err := t.next()
 		var broken *brokenStream
 		if errors.As(err, &broken) {
@@ -160,14 +159,17 @@ func (t *transfers) bytes() (types.Transfer, error) {
 		return types.Transfer{}, &brokenStream{bodyError(err)}
 	}
 	_, err := io.ReadFull(t.r, size[1:])
-	encoding := make([]byte, binary.LittleEndian.Uint16(size[:]))
+	length := int(binary.LittleEndian.Uint16(size[:]))
+	var encoding []byte
 	if err == nil {
-		_, err = io.ReadFull(t.r, encoding)
+		encoding, err = t.r.Peek(length)
 	}
 	if err != nil {
 		return types.Transfer{}, &brokenStream{bodyError(err)}
 	}
-	return types.DecodeTransfer(encoding)
+	transfer, err := types.DecodeTransfer(encoding)
+	_, _ = t.r.Discard(length) // which is there
+	return transfer, err
 }
 
 // bytesArrived tells whether a whole encoding is there.
@@ -178,7 +180,7 @@ func (t *transfers) bytesArrived() bool {
 
 // answerBatch submits transfers and writes a line for each.
 func (s *server) answerBatch(w *response, r *http.Request, batch []received) error {
-	var good []types.Transfer
+	good := make([]types.Transfer, 0, len(batch))
 	for i := range batch {
 		if batch[i].err == nil {
 			good = append(good, batch[i].transfer)
@@ -190,26 +192,20 @@ func (s *server) answerBatch(w *response, r *http.Request, batch []received) err
 	}
 	var lines []byte
 	for i := range batch {
-		var line client.StreamAnswer
-		if failed := batch[i].err; failed != nil {
-			line.Problem = problemOf(failed)
-		} else {
-			line = s.streamAnswer(answers[0], &batch[i].transfer)
-			answers = answers[1:]
+		failed := batch[i].err
+		if failed == nil {
+			a := answers[0]
+			if answers = answers[1:]; a.Err == nil {
+				lines = append(appendAccepted(lines, a.Receipt), '\n')
+				continue
+			}
+			failed = s.explain(a.Err, &batch[i].transfer)
 		}
-		if lines, err = appendLine(lines, line); err != nil {
+		if lines, err = appendLine(lines, client.StreamAnswer{Problem: problemOf(failed)}); err != nil {
 			return err
 		}
 	}
 	return flushed(w, lines)
-}
-
-func (s *server) streamAnswer(a chain.Answer, t *types.Transfer) client.StreamAnswer {
-	if a.Err != nil {
-		return client.StreamAnswer{Problem: s.explain(a.Err, t)}
-	}
-	taken := accepted(a.Receipt)
-	return client.StreamAnswer{Accepted: &taken}
 }
 
 func appendLine(b []byte, v any) ([]byte, error) {

@@ -139,15 +139,7 @@ func (s *server) submit(w *response, r *http.Request, _ *none) error {
 	if err != nil {
 		return s.explain(err, &t)
 	}
-	return writeJSON(w, http.StatusCreated, accepted(receipt))
-}
-
-func accepted(r chain.Receipt) client.Accepted {
-	a := client.Accepted{ID: r.ID, Status: client.Pending, BlockIndex: r.NextHeight}
-	if r.Mined {
-		a.Status = client.Confirmed
-	}
-	return a
+	return writeBody(w, http.StatusCreated, append(appendAccepted(nil, receipt), '\n'))
 }
 
 // check answers POST /v1/transactions/check.

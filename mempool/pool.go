@@ -95,13 +95,20 @@ type Pool struct {
 	bytes  int64
 
 	best     *tree // by fee per byte, then arrival
-	byID     *tree
 	byExpiry *tree // by expiry, then arrival
 	bySender *tree // by a hash of the sender, then salt
 	seed     maphash.Seed
+	byID     map[types.Hash]*Entry
 
 	byRecipient *tree                 // by a hash of the recipient, then arrival
 	senders     map[types.Account]Sum // what the pending transfers of each take from it
+
+	// What these are for is written down at once, and they are used again.
+	applied consensus.Balances // of affords
+	wanted  struct {           // of same
+		entry    Entry
+		transfer types.Transfer
+	}
 }
 
 // Sum is what several pending transfers come to.
@@ -128,13 +135,15 @@ func New(rules *consensus.Rules, limits Limits) *Pool {
 		rules:    rules,
 		limits:   limits,
 		best:     btree.NewG(degree, better),
-		byID:     btree.NewG(degree, lower),
 		byExpiry: btree.NewG(degree, lower),
 		bySender: btree.NewG(degree, together),
 		seed:     maphash.MakeSeed(),
+		byID:     make(map[types.Hash]*Entry),
 		senders:  make(map[types.Account]Sum),
 
 		byRecipient: btree.NewG(degree, lower),
+
+		applied: make(consensus.Balances),
 	}
 }
 
@@ -146,12 +155,7 @@ func (p *Pool) Len() int { return p.best.Len() }
 func (p *Pool) Bytes() int64 { return p.bytes }
 
 // Get returns the pending transfer with this id.
-func (p *Pool) Get(id types.Hash) (Entry, bool) { return value(p.get(id)) }
-
-func (p *Pool) get(id types.Hash) *Entry {
-	found, _ := p.byID.Get(named(&Entry{ID: id}))
-	return found.entry
-}
+func (p *Pool) Get(id types.Hash) (Entry, bool) { return value(p.byID[id]) }
 
 // BySalt returns the pending transfer of this sender and salt: there is at most
 // one.
@@ -160,8 +164,9 @@ func (p *Pool) BySalt(sender types.Account, salt uint64) (Entry, bool) {
 }
 
 func (p *Pool) same(sender types.Account, salt uint64) *Entry {
-	key := p.salted(&Entry{Transfer: &types.Transfer{Sender: sender, Salt: salt}})
-	found, _ := p.bySender.Get(key)
+	p.wanted.transfer.Sender, p.wanted.transfer.Salt = sender, salt
+	p.wanted.entry.Transfer = &p.wanted.transfer
+	found, _ := p.bySender.Get(p.salted(&p.wanted.entry))
 	return found.entry
 }
 
@@ -221,7 +226,7 @@ func (p *Pool) add(e Entry, height uint32, balance func(types.Account) int64) (e
 // admit sets the size of e and returns what it replaces, or nil, and what has to
 // leave so that it fits.
 func (p *Pool) admit(e *Entry, height uint32, balance func(types.Account) int64) (old *Entry, victims []*Entry, err error) {
-	if p.get(e.ID) != nil {
+	if p.byID[e.ID] != nil {
 		return nil, nil, ErrKnown
 	}
 	err = p.rules.CheckTransfer(e.Transfer, height)
@@ -271,9 +276,10 @@ func (p *Pool) affords(t *types.Transfer, old *Entry, balance func(types.Account
 	}
 	// Capped, so that the difference of any two balances stays in 64 bits.
 	set := min(pending.int64(), 4*types.MaxAmount)
-	b := consensus.Balances{t.Recipient: balance(t.Recipient)}
-	b[t.Sender] = balance(t.Sender) - set
-	err := p.rules.ApplyTransfer(b, t)
+	clear(p.applied)
+	p.applied[t.Recipient] = balance(t.Recipient)
+	p.applied[t.Sender] = balance(t.Sender) - set
+	err := p.rules.ApplyTransfer(p.applied, t)
 	if err != nil && set > 0 {
 		return fmt.Errorf("%w (with %s %s set aside for the sender's pending transfers)",
 			err, p.rules.FormatBalance(set), p.rules.Symbol)
@@ -315,7 +321,7 @@ func (p *Pool) insert(e *Entry) {
 	p.bytes += memory(t)
 	p.senders[t.Sender] = p.senders[t.Sender].plus(cost(t))
 	p.best.ReplaceOrInsert(rated(e))
-	p.byID.ReplaceOrInsert(named(e))
+	p.byID[e.ID] = e
 	p.byExpiry.ReplaceOrInsert(expiring(e))
 	p.bySender.ReplaceOrInsert(p.salted(e))
 	p.byRecipient.ReplaceOrInsert(p.received(e))
@@ -330,7 +336,7 @@ func (p *Pool) remove(e *Entry) Entry {
 		p.senders[t.Sender] = left
 	}
 	p.best.Delete(rated(e))
-	p.byID.Delete(named(e))
+	delete(p.byID, e.ID)
 	p.byExpiry.Delete(expiring(e))
 	p.bySender.Delete(p.salted(e))
 	p.byRecipient.Delete(p.received(e))
@@ -339,7 +345,7 @@ func (p *Pool) remove(e *Entry) Entry {
 
 // Remove takes a transfer out and tells whether it was there.
 func (p *Pool) Remove(id types.Hash) (Entry, bool) {
-	e := p.get(id)
+	e := p.byID[id]
 	if e == nil {
 		return Entry{}, false
 	}
@@ -351,7 +357,7 @@ func (p *Pool) Remove(id types.Hash) (Entry, bool) {
 func (p *Pool) RemoveAll(ids []types.Hash) {
 	gone := make(map[*Entry]bool, len(ids))
 	for _, id := range ids {
-		if e := p.get(id); e != nil {
+		if e := p.byID[id]; e != nil {
 			gone[e] = true
 		}
 	}

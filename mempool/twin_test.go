@@ -172,7 +172,7 @@ func (w *twin) compare(t *rapid.T, p *Pool) {
 	}
 	w.compareParties(t, p)
 	for name, n := range map[string]int{
-		"by id": p.byID.Len(), "by sender": p.bySender.Len(), "by expiry": p.byExpiry.Len(), "by recipient": p.byRecipient.Len(),
+		"by id": len(p.byID), "by sender": p.bySender.Len(), "by expiry": p.byExpiry.Len(), "by recipient": p.byRecipient.Len(),
 	} {
 		if n != i {
 			t.Fatalf("%d entries %s, %d in the pool", n, name, i)
