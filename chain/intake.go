@@ -40,8 +40,27 @@ type intake struct {
 	waiting   int        // transfers in the queue
 	verifying bool       // a caller has been told to work a round, and has not begun to record it
 	recording bool       // a round is being recorded
-	record    sync.Mutex // held meanwhile
+	record    sync.Mutex // held meanwhile; it guards confirmed too
+	confirmed confirmed
 	running   sync.WaitGroup
+}
+
+// confirmed are the balances of one tip that rounds have asked for: most senders
+// come again before the next block.
+type confirmed struct {
+	tip      types.Hash
+	balances consensus.Balances
+}
+
+// keptBalances is how many are kept between two rounds: a few megabytes.
+const keptBalances = 1 << 15
+
+// at returns the balances that are known at a tip.
+func (c *confirmed) at(tip types.Hash) consensus.Balances {
+	if c.tip != tip || len(c.balances) > keptBalances {
+		c.tip, c.balances = tip, make(consensus.Balances)
+	}
+	return c.balances
 }
 
 // call is what one caller submits together.
@@ -269,7 +288,7 @@ func (m *Manager) offer(open []*submission) bool {
 		return true
 	}
 	defer snapshot.Close()
-	balances := make(consensus.Balances)
+	balances := m.intake.confirmed.at(snapshot.Tip.Hash)
 	settled := make([]bool, len(open))
 	for i, s := range open {
 		settled[i], s.err = s.look(snapshot, m.rules, balances)
