@@ -30,7 +30,7 @@ func (c *collector) see(pool func() int64) {
 	c.relaxed = relaxed
 	percent := 100
 	if relaxed {
-		percent = 400
+		percent = 200
 	}
 	debug.SetGCPercent(percent)
 }

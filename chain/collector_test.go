@@ -20,7 +20,7 @@ func TestCollector(t *testing.T) {
 	for _, step := range []struct {
 		pool int64
 		want int
-	}{{manyBytes - 1, 100}, {manyBytes, 400}, {2 * manyBytes, 400}, {0, 100}} {
+	}{{manyBytes - 1, 100}, {manyBytes, 200}, {2 * manyBytes, 200}, {0, 100}} {
 		if c.see(func() int64 { return step.pool }); percent() != step.want {
 			t.Errorf("with a pool of %d bytes: %d, want %d", step.pool, percent(), step.want)
 		}
