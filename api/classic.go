@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/http"
+	"strconv"
 
 	"cairn/api/client"
 	"cairn/types"
@@ -27,10 +28,9 @@ func (s *server) createTransaction(w *response, r *http.Request) error {
 	if err != nil {
 		return s.explain(err, &sub.transfer)
 	}
-	return writeJSON(w, http.StatusCreated, client.Submitted{
-		Message:    "Transaction has been submitted successfully",
-		BlockIndex: receipt.NextHeight,
-	})
+	body := []byte(`{"message":"Transaction has been submitted successfully","block_index":`)
+	body = strconv.AppendUint(body, uint64(receipt.NextHeight), 10)
+	return writeBody(w, http.StatusCreated, append(body, "}\n"...))
 }
 
 // finish fills in what a submission leaves to the node: salt, expiry and, where the

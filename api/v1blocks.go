@@ -157,13 +157,13 @@ func (s *server) block(w *response, _ *http.Request, in *BlockParam) error {
 		return err
 	}
 	defer snapshot.Close()
-	block, err := snapshot.Block(state.Height, state.Hash)
-	if err != nil {
-		return err
-	}
 	buffer := takeBuffer()
 	defer buffer.give()
-	buffer.bytes = s.writer().appendBlock(buffer.bytes, &state, block, best, snapshot.Tip.Height)
+	if err := snapshot.UseBlock(state.Height, state.Hash, func(block *types.Block) {
+		buffer.bytes = s.writer().appendBlock(buffer.bytes, &state, block, best, snapshot.Tip.Height)
+	}); err != nil {
+		return err
+	}
 	buffer.bytes = append(buffer.bytes, '\n')
 	return writeBody(w, http.StatusOK, buffer.bytes)
 }
@@ -203,25 +203,24 @@ func (s *server) blockTransfers(w *response, _ *http.Request, in *blockTransfers
 		return err
 	}
 	defer snapshot.Close()
-	block, err := snapshot.Block(state.Height, state.Hash)
-	if err != nil {
-		return err
-	}
 	first := uint32(0)
 	if in.Cursor != "" {
 		if first, err = cursorHeight(in.Cursor); err != nil {
 			return err
 		}
 	}
-	all := block.Transfers
-	rest := all[min(int(first), len(all)):]
-	page, next := rest[:min(len(rest), in.Limit)], ""
-	if len(page) < len(rest) {
-		next = strconv.Itoa(int(first) + len(page))
-	}
 	buffer := takeBuffer()
 	defer buffer.give()
-	buffer.bytes = append(buffer.bytes, `{"items":[`...)
-	buffer.bytes = appendNext(s.writer().appendTransfers(buffer.bytes, page), next)
+	if err := snapshot.UseBlock(state.Height, state.Hash, func(block *types.Block) {
+		rest := block.Transfers[min(int(first), len(block.Transfers)):]
+		page, next := rest[:min(len(rest), in.Limit)], ""
+		if len(page) < len(rest) {
+			next = strconv.Itoa(int(first) + len(page))
+		}
+		buffer.bytes = append(buffer.bytes, `{"items":[`...)
+		buffer.bytes = appendNext(s.writer().appendTransfers(buffer.bytes, page), next)
+	}); err != nil {
+		return err
+	}
 	return writeBody(w, http.StatusOK, buffer.bytes)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -49,6 +50,23 @@ func (v *View) BlockBytes(height uint32, hash types.Hash) ([]byte, error) {
 // Block returns a block; ErrNotFound. That it hashes to hash is not checked.
 func (v *View) Block(height uint32, hash types.Hash) (*types.Block, error) {
 	return must(v, blockKey(newKey(), PrefixBlock, height, hash), Record.Block)
+}
+
+// borrowed are blocks to overwrite.
+var borrowed = sync.Pool{New: func() any { return new(types.Block) }}
+
+// UseBlock calls use with a block; ErrNotFound. Neither the block nor any text in it
+// may be kept when use has returned: it makes no garbage so.
+func (v *View) UseBlock(height uint32, hash types.Hash, use func(*types.Block)) error {
+	_, err := must(v, blockKey(newKey(), PrefixBlock, height, hash), func(r Record) (none struct{}, err error) {
+		block := borrowed.Get().(*types.Block) // it holds nothing else
+		defer borrowed.Put(block)
+		if err = r.damaged(block.Borrow(r.Value)); err == nil {
+			use(block)
+		}
+		return none, err
+	})
+	return err
 }
 
 // Reward returns the header and the reward of a block and how many transfers it has,

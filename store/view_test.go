@@ -23,6 +23,7 @@ func TestAbsent(t *testing.T) {
 	s := memoryStore(t)
 	_, _, stateErr := s.State(sampleHash)
 	_, blockErr := s.Block(1, sampleHash)
+	useErr := s.UseBlock(1, sampleHash, func(*types.Block) { t.Error("a block that is not there was given out") })
 	_, bytesErr := s.BlockBytes(1, sampleHash)
 	_, headerErr := s.Header(1, sampleHash)
 	_, headersErr := s.AppendHeaders(nil, 1, 1)
@@ -30,7 +31,7 @@ func TestAbsent(t *testing.T) {
 	_, undoErr := s.Undo(1, sampleHash)
 	_, bestErr := s.BestHash(1)
 	_, historyErr := s.HistoryNode(0, 1)
-	for _, err := range []error{stateErr, blockErr, bytesErr, headerErr, headersErr, bodiesErr, undoErr, bestErr, historyErr} {
+	for _, err := range []error{stateErr, blockErr, useErr, bytesErr, headerErr, headersErr, bodiesErr, undoErr, bestErr, historyErr} {
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("error %v, want ErrNotFound", err)
 		}
@@ -110,8 +111,11 @@ func TestDamagedRecord(t *testing.T) {
 		}
 	})
 	reads := map[string]func() error{
-		"state":      func() error { _, _, err := s.State(sampleHash); return err },
-		"block":      func() error { _, err := s.Block(0x01020304, sampleHash); return err },
+		"state": func() error { _, _, err := s.State(sampleHash); return err },
+		"block": func() error { _, err := s.Block(0x01020304, sampleHash); return err },
+		"used block": func() error {
+			return s.UseBlock(0x01020304, sampleHash, func(*types.Block) { t.Error("a damaged block was given out") })
+		},
 		"header":     func() error { _, err := s.Header(0x01020304, sampleHash); return err },
 		"headers":    func() error { _, err := s.AppendHeaders(nil, 0x01020304, 0x01020304); return err },
 		"bodies":     func() error { return lastError(s.BestBodies(0x01020304, 0x01020304)) },
