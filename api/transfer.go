@@ -29,64 +29,69 @@ func parseSubmission(rules *consensus.Rules, o *jsonobject.Object, signs bool) (
 	if err := only(o, "sender", "recipient", "amount", "fee", "memo", "expiry", "salt", "signature"); err != nil {
 		return submission{}, err
 	}
-	has := func(key string) bool { return o.Values[key] != nil }
-	if rules.Signatures && !has("signature") && !signs {
+	f := fields{rules: rules, o: o}
+	if rules.Signatures && !f.has("signature") && !signs {
 		return submission{}, invalid("signature is missing: on the network %s transfers are signed by their sender, "+
 			"so expiry, salt and signature are needed (docs/protocol.md, section 4, says what is signed)", rules.Name)
 	}
-	s := submission{expiry: has("expiry"), salt: has("salt"), fee: has("fee"), signature: has("signature")}
+	s := submission{expiry: f.has("expiry"), salt: f.has("salt"), fee: f.has("fee"), signature: f.has("signature")}
 	signed := rules.Signatures && s.signature
 	t := &s.transfer
-	for _, field := range []struct {
-		key      string
-		required bool
-		parse    func(key string) error
-	}{
-		{"sender", true, func(key string) (err error) { t.Sender, err = accountOf(rules, o, key); return }},
-		{"recipient", true, func(key string) (err error) { t.Recipient, err = accountOf(rules, o, key); return }},
-		{"amount", true, func(key string) (err error) { t.Amount, err = amountOf(rules, o, key); return }},
-		{"fee", false, func(key string) (err error) { t.Fee, err = amountOf(rules, o, key); return }},
-		{"memo", false, func(key string) (err error) { t.Memo, err = memoOf(o, key); return }},
-		{"expiry", signed, func(key string) (err error) { t.Expiry, err = heightOf(o, key); return }},
-		{"salt", signed, func(key string) (err error) { t.Salt, err = saltOf(o, key); return }},
-		{"signature", signed, func(key string) (err error) { t.Signature, err = signatureOf(o, key); return }},
-	} {
-		if !field.required && !has(field.key) {
-			continue
-		}
-		if err := field.parse(field.key); err != nil {
-			return submission{}, err
-		}
-	}
-	return s, nil
+	read(&f, "sender", true, &t.Sender, accountOf)
+	read(&f, "recipient", true, &t.Recipient, accountOf)
+	read(&f, "amount", true, &t.Amount, amountOf)
+	read(&f, "fee", false, &t.Fee, amountOf)
+	read(&f, "memo", false, &t.Memo, memoOf)
+	read(&f, "expiry", signed, &t.Expiry, heightOf)
+	read(&f, "salt", signed, &t.Salt, saltOf)
+	read(&f, "signature", signed, &t.Signature, signatureOf)
+	return s, f.err
 }
 
-func accountOf(rules *consensus.Rules, o *jsonobject.Object, key string) (types.Account, error) {
-	text, err := textOf(o, key)
+// fields are the values of an object that is a transfer, and the first error in
+// reading them.
+type fields struct {
+	rules *consensus.Rules
+	o     *jsonobject.Object
+	err   error
+}
+
+func (f *fields) has(key string) bool { return f.o.Values[key] != nil }
+
+// read parses the value under a key that is wanted or there, unless one before it was
+// at fault.
+func read[T any](f *fields, key string, wanted bool, into *T, parse func(f *fields, key string) (T, error)) {
+	if f.err == nil && (wanted || f.has(key)) {
+		*into, f.err = parse(f, key)
+	}
+}
+
+func accountOf(f *fields, key string) (types.Account, error) {
+	text, err := textOf(f.o, key)
 	if err != nil {
 		return "", err
 	}
-	account, err := rules.ParseAccount(text)
+	account, err := f.rules.ParseAccount(text)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", key, err)
 	}
 	return account, nil
 }
 
-func amountOf(rules *consensus.Rules, o *jsonobject.Object, key string) (uint64, error) {
-	text, err := numberOf(o, key)
+func amountOf(f *fields, key string) (uint64, error) {
+	text, err := numberOf(f.o, key)
 	if err != nil {
 		return 0, err
 	}
-	amount, err := rules.ParseAmount(text)
+	amount, err := f.rules.ParseAmount(text)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", key, err)
 	}
 	return amount, nil
 }
 
-func memoOf(o *jsonobject.Object, key string) (string, error) {
-	memo, err := textOf(o, key)
+func memoOf(f *fields, key string) (string, error) {
+	memo, err := textOf(f.o, key)
 	if err == nil && len(memo) > maxMemo {
 		err = invalid("%s has %d bytes; it may have %d", key, len(memo), maxMemo)
 	}
@@ -96,8 +101,8 @@ func memoOf(o *jsonobject.Object, key string) (string, error) {
 // maxMemo is the most bytes of a `str` of the protocol.
 const maxMemo = 255
 
-func heightOf(o *jsonobject.Object, key string) (uint32, error) {
-	text, err := numberOf(o, key)
+func heightOf(f *fields, key string) (uint32, error) {
+	text, err := numberOf(f.o, key)
 	if err != nil {
 		return 0, err
 	}
@@ -110,10 +115,10 @@ func heightOf(o *jsonobject.Object, key string) (uint32, error) {
 
 // saltOf takes a number or its digits as a string, for clients whose numbers are
 // floats: those are exact only up to 2^53.
-func saltOf(o *jsonobject.Object, key string) (uint64, error) {
-	text, err := numberOf(o, key)
-	if jsonobject.KindOf(o.Values[key]) == "string" {
-		text, err = textOf(o, key)
+func saltOf(f *fields, key string) (uint64, error) {
+	text, err := numberOf(f.o, key)
+	if jsonobject.KindOf(f.o.Values[key]) == "string" {
+		text, err = textOf(f.o, key)
 	}
 	if err != nil {
 		return 0, err
@@ -125,8 +130,8 @@ func saltOf(o *jsonobject.Object, key string) (uint64, error) {
 	return salt, nil
 }
 
-func signatureOf(o *jsonobject.Object, key string) (signature [types.SignatureSize]byte, err error) {
-	text, err := textOf(o, key)
+func signatureOf(f *fields, key string) (signature [types.SignatureSize]byte, err error) {
+	text, err := textOf(f.o, key)
 	if err != nil {
 		return signature, err
 	}

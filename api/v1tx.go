@@ -217,34 +217,27 @@ func (s *server) parseTransfer(o *jsonobject.Object) (types.Transfer, error) {
 	}
 	var sub submission
 	t := &sub.transfer
-	has := func(key string) bool { return o.Values[key] != nil }
-	sub.expiry, sub.salt = has("expiry"), has("salt")
-	var err error
-	read := func(key string, wanted bool, parse func(key string) error) {
-		if err == nil && (wanted || has(key)) {
-			err = parse(key)
-		}
-	}
-	signed := s.rules.Signatures
-	read("sender", true, func(key string) (err error) { t.Sender, err = accountOf(s.rules, o, key); return })
-	read("recipient", true, func(key string) (err error) { t.Recipient, err = accountOf(s.rules, o, key); return })
-	read("amount", true, func(key string) (err error) { t.Amount, err = unitsOf(o, key); return })
-	read("fee", false, func(key string) (err error) { t.Fee, err = unitsOf(o, key); return })
-	read("expiry", signed, func(key string) (err error) { t.Expiry, err = heightOf(o, key); return })
-	read("salt", signed, func(key string) (err error) { t.Salt, err = saltOf(o, key); return })
-	read("memo", false, func(key string) (err error) { t.Memo, err = memoOf(o, key); return })
-	read("memo_hex", false, func(key string) (err error) { t.Memo, err = memoHexOf(o, key); return })
-	read("signature", signed, func(key string) (err error) { t.Signature, err = signatureOf(o, key); return })
-	if err != nil {
-		return types.Transfer{}, err
+	f, signed := fields{rules: s.rules, o: o}, s.rules.Signatures
+	sub.expiry, sub.salt = f.has("expiry"), f.has("salt")
+	read(&f, "sender", true, &t.Sender, accountOf)
+	read(&f, "recipient", true, &t.Recipient, accountOf)
+	read(&f, "amount", true, &t.Amount, unitsOf)
+	read(&f, "fee", false, &t.Fee, unitsOf)
+	read(&f, "expiry", signed, &t.Expiry, heightOf)
+	read(&f, "salt", signed, &t.Salt, saltOf)
+	read(&f, "memo", false, &t.Memo, memoOf)
+	read(&f, "memo_hex", false, &t.Memo, memoHexOf)
+	read(&f, "signature", signed, &t.Signature, signatureOf)
+	if f.err != nil {
+		return types.Transfer{}, f.err
 	}
 	sub.complete(s.chain.Tip().Height+1, s.rules.TxLifetime)
 	return *t, s.recall(&sub)
 }
 
 // unitsOf reads base units: a whole number that every client keeps exact.
-func unitsOf(o *jsonobject.Object, key string) (uint64, error) {
-	text, err := numberOf(o, key)
+func unitsOf(f *fields, key string) (uint64, error) {
+	text, err := numberOf(f.o, key)
 	if err != nil {
 		return 0, err
 	}
@@ -257,8 +250,8 @@ func unitsOf(o *jsonobject.Object, key string) (uint64, error) {
 
 // memoHexOf reads a memo that is no text; the memo as text may stand beside it, as in
 // what the node shows, and counts for nothing.
-func memoHexOf(o *jsonobject.Object, key string) (string, error) {
-	text, err := textOf(o, key)
+func memoHexOf(f *fields, key string) (string, error) {
+	text, err := textOf(f.o, key)
 	if err != nil {
 		return "", err
 	}

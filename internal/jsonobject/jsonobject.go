@@ -47,7 +47,7 @@ func Parse(data []byte) (*Object, error) {
 	if s.peek() != '{' {
 		return nil, s.unexpected("an object, which begins with {")
 	}
-	object := &Object{Values: map[string]json.RawMessage{}}
+	object := &Object{Keys: make([]string, 0, 8), Values: make(map[string]json.RawMessage, 8)}
 	err := s.object(1, func(key string) bool {
 		_, again := object.Values[key]
 		return again
