@@ -49,7 +49,7 @@ func (s *server) finish(sub *submission, by who, keys []string) error {
 		}
 		sub.transfer.Salt, sub.salt, keyed = keyedSalt(sub.transfer.Sender, keys[0]), true, true
 	}
-	sub.complete(s.chain.Tip().Height+1, s.rules.TxLifetime)
+	sub.complete(s.nextHeight, s.rules.TxLifetime)
 	if unsigned && !sub.fee {
 		sub.transfer.Fee = s.chain.PoolLimits().MinFee(sub.transfer.Size())
 	}
@@ -77,6 +77,9 @@ func (s *server) finish(sub *submission, by who, keys []string) error {
 	}
 	return nil
 }
+
+// nextHeight is the height of the next block.
+func (s *server) nextHeight() uint32 { return s.chain.Tip().Height + 1 }
 
 // mayspend tells whether the node may sign for a sender: only for whoever has a
 // token, wherever the request comes from.

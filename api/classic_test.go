@@ -128,10 +128,11 @@ func TestOptionalKeys(t *testing.T) {
 // A transfer that was given neither expiry nor salt has a random salt and lives
 // nearly as long as it may: it still holds if the chain loses a block.
 func TestDefaults(t *testing.T) {
+	at := func(height uint32) func() uint32 { return func() uint32 { return height } }
 	salts := make(map[uint64]bool)
 	for range 100 {
 		s := submission{}
-		s.complete(1_000, 100)
+		s.complete(at(1_000), 100)
 		if s.transfer.Expiry != 1_099 {
 			t.Fatalf("expiry %d", s.transfer.Expiry)
 		}
@@ -141,11 +142,11 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("%d salts in 100", len(salts))
 	}
 	s := submission{}
-	s.complete(1, 1)
+	s.complete(at(1), 1)
 	if s.transfer.Expiry != 1 {
 		t.Errorf("a lifetime of one block: expiry %d", s.transfer.Expiry)
 	}
-	s.complete(1<<32-1, 1_000_000)
+	s.complete(at(1<<32-1), 1_000_000)
 	if s.transfer.Expiry != 1<<32-1 {
 		t.Errorf("at the last heights: expiry %d", s.transfer.Expiry)
 	}

@@ -142,9 +142,9 @@ func signatureOf(f *fields, key string) (signature [types.SignatureSize]byte, er
 	return [types.SignatureSize]byte(b), nil
 }
 
-// complete fills in what was left out, for a transfer whose next block has the
-// height next. A transfer without a salt of its own never equals another.
-func (s *submission) complete(next, lifetime uint32) {
+// complete fills in what was left out, for a chain whose next block has the height
+// that next tells. A transfer without a salt of its own never equals another.
+func (s *submission) complete(next func() uint32, lifetime uint32) {
 	if !s.salt {
 		var b [8]byte
 		rand.Read(b[:]) // never fails: crypto/rand ends the program instead
@@ -153,6 +153,6 @@ func (s *submission) complete(next, lifetime uint32) {
 	if !s.expiry {
 		// One block less than the most, so that the transfer still holds if the
 		// best chain loses a block before this one is looked at.
-		s.transfer.Expiry = uint32(min(uint64(next)-1+uint64(lifetime), math.MaxUint32))
+		s.transfer.Expiry = uint32(min(uint64(next())-1+uint64(lifetime), math.MaxUint32))
 	}
 }

@@ -231,7 +231,7 @@ func (s *server) parseTransfer(o *jsonobject.Object) (types.Transfer, error) {
 	if f.err != nil {
 		return types.Transfer{}, f.err
 	}
-	sub.complete(s.chain.Tip().Height+1, s.rules.TxLifetime)
+	sub.complete(s.nextHeight, s.rules.TxLifetime)
 	return *t, s.recall(&sub)
 }
 
