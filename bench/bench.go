@@ -127,7 +127,7 @@ type run struct {
 	// Bounds and chains that several rows need are made once, when the first does.
 	signatureRates func() (signatureRates, error)
 	syncTime       func() (latency, error)
-	echoRates      func() (map[int]load, error)
+	durableRates   func() (map[int]load, error)
 	tenEach        func() (string, error)
 	newcomers      func() (string, error)
 }
@@ -147,7 +147,7 @@ func Run(ctx context.Context, cfg Config) error {
 	r := &run{Config: cfg, sizes: cfg.sizes(), ctx: ctx, dir: dir}
 	r.signatureRates = sync.OnceValues(r.measureSignatures)
 	r.syncTime = sync.OnceValues(r.measureSync)
-	r.echoRates = sync.OnceValues(r.measureEcho)
+	r.durableRates = sync.OnceValues(r.measureDurable)
 	r.tenEach = sync.OnceValues(r.fillTenEach)
 	r.newcomers = sync.OnceValues(r.fillNewcomers)
 	for _, g := range groups {

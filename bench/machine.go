@@ -3,6 +3,8 @@ package bench
 import (
 	"crypto/sha256"
 	"errors"
+	"io"
+	"net/http"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -128,24 +130,17 @@ func (r *run) disk() error {
 
 // measureSync writes as the database writes its log: over zeros that are on disk.
 func (r *run) measureSync() (latency, error) {
-	const size, pages = 4 << 10, 4 << 10
-	f, err := vfs.Default.Create(filepath.Join(r.dir, "sync"), vfs.WriteCategoryUnspecified)
+	f, err := r.zeros()
 	if err != nil {
 		return latency{}, err
 	}
 	defer f.Close()
-	if _, err := f.Write(make([]byte, size*pages)); err != nil {
-		return latency{}, err
-	}
-	if err := f.Sync(); err != nil {
-		return latency{}, err
-	}
 	var all []time.Duration
-	page := make([]byte, size)
+	page := make([]byte, pageSize)
 	for start := time.Now(); time.Since(start) < r.burst; {
 		r.progress("disk", int(time.Since(start)), int(r.burst))
 		before := time.Now()
-		if _, err := f.WriteAt(page, int64(len(all)%pages)*size); err != nil {
+		if _, err := f.WriteAt(page, int64(len(all)%zeroPages)*pageSize); err != nil {
 			return latency{}, err
 		}
 		if err := f.SyncData(); err != nil {
@@ -154,4 +149,95 @@ func (r *run) measureSync() (latency, error) {
 		all = append(all, time.Since(before))
 	}
 	return summary(all), nil
+}
+
+const pageSize, zeroPages = 4 << 10, 4 << 10
+
+// zeros makes a file of zeroPages that are on disk.
+func (r *run) zeros() (vfs.File, error) {
+	f, err := vfs.Default.Create(filepath.Join(r.dir, "zeros"), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(make([]byte, pageSize*zeroPages))
+	if err = errors.Join(err, f.Sync()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// measureDurable is what an HTTP server can do that does nothing but put what it is
+// sent on disk before it answers.
+func (r *run) measureDurable() (map[int]load, error) {
+	f, err := r.zeros()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	log := &sharedLog{file: f, next: newPart()}
+	loads := make(map[int]load)
+	err = withServer(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		if err = errors.Join(err, log.add(body)); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, submitted)
+	}, func(address string) (err error) {
+		for _, c := range connections {
+			if loads[c], err = r.press("bare server", address, c, request(http.MethodPost, address, "/create-transaction", newTransaction)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return loads, err
+}
+
+// sharedLog is a file to which many write: those who come while the disk is at work
+// share its next turn.
+type sharedLog struct {
+	file vfs.File
+	disk sync.Mutex // held while it is at work
+	at   int64
+
+	mu   sync.Mutex
+	next *part
+}
+
+// part is what is written in one turn.
+type part struct {
+	bytes []byte
+	done  chan struct{} // closed when it is on disk, or err says why not
+	err   error
+}
+
+func newPart() *part { return &part{done: make(chan struct{})} }
+
+// add returns when b is on disk.
+func (l *sharedLog) add(b []byte) error {
+	l.mu.Lock()
+	p := l.next
+	first := p.bytes == nil
+	p.bytes = append(p.bytes, b...)
+	l.mu.Unlock()
+	if !first { // who does the work
+		<-p.done
+		return p.err
+	}
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	l.mu.Lock()
+	l.next = newPart()
+	l.mu.Unlock()
+	if l.at+int64(len(p.bytes)) > pageSize*zeroPages {
+		l.at = 0
+	}
+	_, err := l.file.WriteAt(p.bytes, l.at)
+	l.at += int64(len(p.bytes))
+	p.err = errors.Join(err, l.file.SyncData())
+	close(p.done)
+	return p.err
 }

@@ -284,15 +284,20 @@ func pressOne(address string, next func(answered int) []byte) (all []time.Durati
 
 // echo serves one answer to everything for as long as use takes.
 func echo(answer []byte, use func(address string) error) error {
+	return withServer(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(answer)
+	}, use)
+}
+
+// withServer runs a bare server for as long as use takes.
+func withServer(handler http.HandlerFunc, use func(address string) error) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		_, _ = io.Copy(io.Discard, req.Body)
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(answer)
-	})}
+	server := &http.Server{Handler: handler}
 	go func() { _ = server.Serve(ln) }() // ends with Close
 	defer server.Close()
 	return use(ln.Addr().String())
@@ -305,18 +310,3 @@ const (
 
 // connections are the numbers of them that are measured.
 var connections = []int{1, 16}
-
-// measureEcho is what an HTTP server can do that does nothing: it takes a new
-// transaction and answers as a node does.
-func (r *run) measureEcho() (map[int]load, error) {
-	loads := make(map[int]load)
-	err := echo([]byte(submitted), func(address string) (err error) {
-		for _, c := range connections {
-			if loads[c], err = r.press("echo", address, c, request(http.MethodPost, address, "/create-transaction", newTransaction)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return loads, err
-}

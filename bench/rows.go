@@ -176,26 +176,18 @@ func (r *run) mine() error {
 // durable presses a new node with requests whose answers are promises. One
 // connection waits for the disk each time; many can share the wait.
 func (r *run) durable(name, what string, request func(address string) []byte) error {
-	echo, err := r.echoRates()
-	if err != nil {
-		return err
-	}
-	sync, err := r.syncTime()
+	most, err := r.durableRates()
 	if err != nil {
 		return err
 	}
 	for _, c := range connections {
-		bound, most := "an echo server", echo[c].rate
-		if c == 1 {
-			bound, most = "an echo server's answer and an fdatasync", 1/(echo[c].p50+sync.p50).Seconds()
-		}
 		err := r.withNode(func(p *process) error {
 			got, err := r.press(name, p.address(), c, request(p.address()))
 			if err != nil {
 				return err
 			}
 			what := what + ", " + count(c, "connection")
-			r.rate(name, what, "/s", got.rate, bound, most)
+			r.rate(name, what, "/s", got.rate, "a bare server that syncs what it is sent", most[c].rate)
 			r.plain(name, what+", p50", "ms", milliseconds(got.p50))
 			r.plain(name, what+", p99", "ms", milliseconds(got.p99))
 			return nil
