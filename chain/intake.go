@@ -230,11 +230,14 @@ func (in *intake) work(m *Manager) {
 // lock; then the pool, if the tip is still the snapshot's; and at the end one commit
 // for all.
 func (m *Manager) admit(open []*submission) {
-	for len(open) > 0 && !m.offer(open) {
-		// The tip moved while we looked, or is about to: a commit is in new views a
-		// moment before it is on disk. It cannot do so for ever: every move is a
-		// commit, and looking takes less.
-		time.Sleep(50 * time.Microsecond)
+	for rest := open; len(rest) > 0; {
+		rest = rest[m.offer(rest):]
+		if len(rest) > 0 {
+			// The tip moved while we looked, or is about to: a commit is in new views a
+			// moment before it is on disk. It cannot do so for ever: every move is a
+			// commit, and looking takes less.
+			time.Sleep(50 * time.Microsecond)
+		}
 	}
 	m.record(open)
 }
@@ -277,15 +280,15 @@ func (m *Manager) verifyEach(ts []types.Transfer) []error {
 	return errs
 }
 
-// offer puts submissions into the pool. It tells whether the tip stood still; if
-// not, nothing was done.
-func (m *Manager) offer(open []*submission) bool {
+// offer puts submissions into the pool while the tip stands still, and returns how
+// many of them.
+func (m *Manager) offer(open []*submission) int {
 	snapshot, err := m.Snapshot()
 	if err != nil {
 		for _, s := range open {
 			s.err = err
 		}
-		return true
+		return len(open)
 	}
 	defer snapshot.Close()
 	balances := m.intake.confirmed.at(snapshot.Tip.Hash)
@@ -295,12 +298,24 @@ func (m *Manager) offer(open []*submission) bool {
 	}
 	balance := func(a types.Account) int64 { return balances[a] }
 
+	const atOnce = 64 // between two chances for others to have the lock
+	for from := 0; from < len(open); from += atOnce {
+		if !m.enterSome(snapshot.Tip.Hash, open[from:min(from+atOnce, len(open))], settled[from:], balance) {
+			return from
+		}
+	}
+	return len(open)
+}
+
+// enterSome enters submissions that were looked at while tip was the tip. It tells
+// whether it still is; otherwise it has done nothing.
+func (m *Manager) enterSome(tip types.Hash, some []*submission, settled []bool, balance func(types.Account) int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.tip.Hash != snapshot.Tip.Hash {
+	if m.tip.Hash != tip {
 		return false
 	}
-	for i, s := range open {
+	for i, s := range some {
 		switch {
 		case s.err != nil:
 		case !settled[i]:
