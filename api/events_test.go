@@ -181,7 +181,7 @@ func TestPoolByEvents(t *testing.T) {
 	parent := chaintest.Genesis
 	for i := range 300 {
 		mined, waits := l.transfer(1, 2, 1, 1, uint64(i)), l.transfer(1, 3, 1, 1, uint64(10_000+i))
-		if _, err := l.chain.AddTransfers(ctx, []types.Transfer{mined, waits}); err != nil {
+		if _, err := l.chain.AddTransfers(ctx, []*types.Transfer{&mined, &waits}); err != nil {
 			t.Fatal(err)
 		}
 		name := fmt.Sprint("b", i)
@@ -220,7 +220,11 @@ func TestMinedUnheard(t *testing.T) {
 	for i := range uint64(2*eventRun + 10) {
 		many = append(many, l.transfer(1, 2, 1, 1, i))
 	}
-	if _, err := l.chain.AddTransfers(t.Context(), many); err != nil {
+	var each []*types.Transfer
+	for i := range many {
+		each = append(each, &many[i])
+	}
+	if _, err := l.chain.AddTransfers(t.Context(), each); err != nil {
 		t.Fatal(err)
 	}
 	l.extend("a1", chaintest.Genesis, many...)

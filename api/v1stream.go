@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"sync"
 	"time"
 
 	"cairn/api/client"
@@ -22,10 +23,19 @@ const (
 	maxLine = 8 << 10
 )
 
+// streamReaders are used again: each is larger than most requests.
+var streamReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
+
 // submitMany answers POST /v1/transactions/stream. It takes as many transfers as have
 // arrived, submits them together, and answers, until the client ends its body.
 func (s *server) submitMany(w *response, r *http.Request, _ *none) error {
-	source := &transfers{s: s, w: w, r: bufio.NewReaderSize(r.Body, 64<<10), most: maxAtOnce}
+	reader := streamReaders.Get().(*bufio.Reader) // it holds nothing else
+	reader.Reset(r.Body)
+	defer func() {
+		reader.Reset(nil)
+		streamReaders.Put(reader)
+	}()
+	source := &transfers{s: s, w: w, r: reader, most: maxAtOnce}
 	throttled := w.who.stranger && s.guard.limits.rate > 0
 	if throttled {
 		source.most = min(source.most, s.guard.limits.burst())
@@ -71,14 +81,14 @@ type transfers struct {
 	s       *server
 	w       *response
 	r       *bufio.Reader
-	next    func() (types.Transfer, error)
+	next    func() (*types.Transfer, error)
 	arrived func() bool // next need not wait
 	most    int         // that are taken together
 }
 
 // received is a transfer of a stream, or what is wrong with it.
 type received struct {
-	transfer types.Transfer
+	transfer *types.Transfer
 	err      error
 }
 
@@ -104,7 +114,7 @@ type brokenStream struct{ err error }
 func (e *brokenStream) Error() string { return e.err.Error() }
 
 // line reads a transfer of a stream of lines. Empty lines are passed over.
-func (t *transfers) line() (types.Transfer, error) {
+func (t *transfers) line() (*types.Transfer, error) {
 	for {
 		line, err := t.r.ReadSlice('\n')
 		if err == io.EOF && len(line) > 0 {
@@ -112,20 +122,21 @@ func (t *transfers) line() (types.Transfer, error) {
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull) || len(line) > maxLine:
-			return types.Transfer{}, &brokenStream{refuse(client.ErrBodyTooLarge, "a line has more than %d bytes; a transfer needs far less", maxLine)}
+			return nil, &brokenStream{refuse(client.ErrBodyTooLarge, "a line has more than %d bytes; a transfer needs far less", maxLine)}
 		case err == io.EOF:
-			return types.Transfer{}, &brokenStream{err}
+			return nil, &brokenStream{err}
 		case err != nil:
-			return types.Transfer{}, &brokenStream{bodyError(err)}
+			return nil, &brokenStream{bodyError(err)}
 		}
 		if blank(line) {
 			continue
 		}
 		o, err := parseObject(line)
 		if err != nil {
-			return types.Transfer{}, err
+			return nil, err
 		}
-		return t.s.parseTransfer(o)
+		transfer, err := t.s.parseTransfer(o)
+		return &transfer, err
 	}
 }
 
@@ -151,12 +162,12 @@ func blank(line []byte) bool {
 }
 
 // bytes reads a transfer of a stream of encodings, each behind its length.
-func (t *transfers) bytes() (types.Transfer, error) {
+func (t *transfers) bytes() (*types.Transfer, error) {
 	var size [2]byte
 	if _, err := io.ReadFull(t.r, size[:1]); err == io.EOF {
-		return types.Transfer{}, &brokenStream{io.EOF}
+		return nil, &brokenStream{io.EOF}
 	} else if err != nil {
-		return types.Transfer{}, &brokenStream{bodyError(err)}
+		return nil, &brokenStream{bodyError(err)}
 	}
 	_, err := io.ReadFull(t.r, size[1:])
 	length := int(binary.LittleEndian.Uint16(size[:]))
@@ -165,11 +176,11 @@ func (t *transfers) bytes() (types.Transfer, error) {
 		encoding, err = t.r.Peek(length)
 	}
 	if err != nil {
-		return types.Transfer{}, &brokenStream{bodyError(err)}
+		return nil, &brokenStream{bodyError(err)}
 	}
 	transfer, err := types.DecodeTransfer(encoding)
 	_, _ = t.r.Discard(length) // which is there
-	return transfer, err
+	return &transfer, err
 }
 
 // bytesArrived tells whether a whole encoding is there.
@@ -180,7 +191,7 @@ func (t *transfers) bytesArrived() bool {
 
 // answerBatch submits transfers and writes a line for each.
 func (s *server) answerBatch(w *response, r *http.Request, batch []received) error {
-	good := make([]types.Transfer, 0, len(batch))
+	good := make([]*types.Transfer, 0, len(batch))
 	for i := range batch {
 		if batch[i].err == nil {
 			good = append(good, batch[i].transfer)
@@ -199,7 +210,7 @@ func (s *server) answerBatch(w *response, r *http.Request, batch []received) err
 				lines = append(appendAccepted(lines, a.Receipt), '\n')
 				continue
 			}
-			failed = s.explain(a.Err, &batch[i].transfer)
+			failed = s.explain(a.Err, batch[i].transfer)
 		}
 		if lines, err = appendLine(lines, client.StreamAnswer{Problem: problemOf(failed)}); err != nil {
 			return err

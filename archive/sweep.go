@@ -266,9 +266,9 @@ func (s *sweeper) verifyPending() {
 	chunk := s.pending
 	s.pending = nil
 	s.signatures.Go(func() error {
-		transfers := make([]types.Transfer, len(chunk))
+		transfers := make([]*types.Transfer, len(chunk))
 		for i := range chunk {
-			transfers[i] = chunk[i].Transfer
+			transfers[i] = &chunk[i].Transfer
 		}
 		for i, err := range s.rules.VerifyEach(transfers) {
 			if err != nil {

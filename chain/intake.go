@@ -71,7 +71,7 @@ type call struct {
 
 // submission is one transfer on its way into the pool.
 type submission struct {
-	transfer *types.Transfer // its own: the pool keeps it
+	transfer *types.Transfer // the pool keeps it
 	receipt  Receipt
 	err      error
 
@@ -87,7 +87,7 @@ type submission struct {
 // answer, the transfer may or may not have been accepted: asking again is safe. It
 // is not looked at while this caller works for others.
 func (m *Manager) AddTransfer(ctx context.Context, t types.Transfer) (Receipt, error) {
-	answers, err := m.AddTransfers(ctx, []types.Transfer{t})
+	answers, err := m.AddTransfers(ctx, []*types.Transfer{&t})
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -102,9 +102,10 @@ type Answer struct {
 }
 
 // AddTransfers is AddTransfer for several transfers, which share what they wait
-// for. There is an answer for each, in order, unless the error says that there is
+// for. The pool keeps them, so that they must not change any more, nor be parts of
+// something larger. There is an answer for each, in order, unless the error says that there is
 // none at all: ErrClosed, or that of ctx.
-func (m *Manager) AddTransfers(ctx context.Context, ts []types.Transfer) ([]Answer, error) {
+func (m *Manager) AddTransfers(ctx context.Context, ts []*types.Transfer) ([]Answer, error) {
 	answers := make([]Answer, 0, len(ts))
 	for some := range slices.Chunk(ts, maxIntake) {
 		c := newCall(some)
@@ -125,11 +126,10 @@ func (m *Manager) AddTransfers(ctx context.Context, ts []types.Transfer) ([]Answ
 	return answers, nil
 }
 
-func newCall(ts []types.Transfer) *call {
+func newCall(ts []*types.Transfer) *call {
 	c := &call{submissions: make([]submission, len(ts)), turn: make(chan bool, 1)}
-	for i := range ts {
-		t := ts[i]
-		c.submissions[i].transfer = &t
+	for i, t := range ts {
+		c.submissions[i].transfer = t
 		c.submissions[i].receipt.ID = t.ID()
 	}
 	return c
@@ -158,8 +158,8 @@ func (in *intake) submit(m *Manager, c *call) error {
 
 // CheckTransfer returns what AddTransfer would answer, and changes nothing.
 func (m *Manager) CheckTransfer(t types.Transfer) (Receipt, error) {
-	s := &newCall([]types.Transfer{t}).submissions[0]
-	if err := m.verifyEach([]types.Transfer{t})[0]; err != nil {
+	s := &newCall([]*types.Transfer{&t}).submissions[0]
+	if err := m.verifyEach([]*types.Transfer{&t})[0]; err != nil {
 		return Receipt{}, err
 	}
 	snapshot, err := m.Snapshot()
@@ -244,11 +244,11 @@ func (m *Manager) admit(open []*submission) {
 
 // verify refuses the submissions whose signature is wrong and returns the others.
 func (m *Manager) verify(round []*call, transfers int) (good []*submission) {
-	ts := make([]types.Transfer, 0, transfers)
+	ts := make([]*types.Transfer, 0, transfers)
 	all := make([]*submission, 0, transfers)
 	for _, c := range round {
 		for i := range c.submissions {
-			ts = append(ts, *c.submissions[i].transfer)
+			ts = append(ts, c.submissions[i].transfer)
 			all = append(all, &c.submissions[i])
 		}
 	}
@@ -263,7 +263,7 @@ func (m *Manager) verify(round []*call, transfers int) (good []*submission) {
 
 // verifyEach is consensus.VerifyEach on all cores: a signature costs more than all
 // else that a transfer does. A part of a batch is not much cheaper than the whole.
-func (m *Manager) verifyEach(ts []types.Transfer) []error {
+func (m *Manager) verifyEach(ts []*types.Transfer) []error {
 	const least = 64 // of a part, below which a batch gains less
 	parts := min(max(len(ts)/least, 1), cap(m.cores))
 	if parts == 1 {

@@ -173,9 +173,10 @@ func TestCallsOfAllSizes(t *testing.T) {
 			size := 1
 			for at := 0; at < each; at += size {
 				size = min(size*3%1501, each-at)
-				ts := make([]types.Transfer, size)
+				ts := make([]*types.Transfer, size)
 				for i := range ts {
-					ts[i] = pay("x", "y", 1, uint64(caller*each/2+at+i))
+					t := pay("x", "y", 1, uint64(caller*each/2+at+i))
+					ts[i] = &t
 				}
 				ts[0].Signature[0] = byte(at % 2) // wrong here
 				answers, err := f.AddTransfers(t.Context(), ts)

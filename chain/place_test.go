@@ -102,11 +102,12 @@ func TestAddTransfers(t *testing.T) {
 	f := newFixture(t, func(r *consensus.Rules) { r.CreditLimit = 0 })
 	f.Chain("a", chaintest.Genesis, 1, chaintest.Spec{})
 	f.mustAdd("a1")
-	var ts []types.Transfer
+	var ts []*types.Transfer
 	for i := range 3000 {
-		ts = append(ts, pay(chaintest.Miner, "x", 0, uint64(i)))
+		p := pay(chaintest.Miner, "x", 0, uint64(i))
+		ts = append(ts, &p)
 	}
-	ts[7] = pay("nobody", "x", 1, 7)
+	*ts[7] = pay("nobody", "x", 1, 7)
 	ts[2000].Signature[0] = 1
 	answers, err := f.AddTransfers(t.Context(), ts)
 	if err != nil || len(answers) != len(ts) {
@@ -123,7 +124,7 @@ func TestAddTransfers(t *testing.T) {
 		if !errors.Is(a.Err, want) || (a.Err == nil) != (want == nil) || a.Err == nil && a.Receipt.ID != ts[i].ID() {
 			t.Fatalf("answer %d: %+v", i, a)
 		}
-		_, err := f.CheckTransfer(ts[i])
+		_, err := f.CheckTransfer(*ts[i])
 		if !errors.Is(err, want) || (err == nil) != (want == nil) {
 			t.Fatalf("check %d: %v", i, err)
 		}

@@ -196,13 +196,14 @@ func (m *Manager) loadPending() error {
 // What its sender can pay for comes in as any transfer does; what not was
 // returned by a reorganisation, and is treated as such.
 func (m *Manager) poolRecords(records []store.PendingRecord) error {
-	transfers := make([]types.Transfer, len(records))
+	transfers := make([]*types.Transfer, len(records))
 	for i := range records {
-		transfers[i] = records[i].Transfer
+		t := records[i].Transfer // its own, which the pool keeps
+		transfers[i] = &t
 	}
 	faults := m.rules.VerifyEach(transfers)
 	for i, r := range records {
-		t := &transfers[i]
+		t := transfers[i]
 		e := mempool.Entry{ID: t.ID(), Transfer: t, Seq: r.Seq, Answered: r.Answered}
 		if faults[i] != nil {
 			m.discard(e)

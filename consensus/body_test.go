@@ -152,7 +152,7 @@ func FuzzBlock(f *testing.F) {
 				balances[i] = int64(height) - 1000
 			}
 			_, _ = rules.ApplyBody(balances, body)
-			_ = rules.VerifyEach(b.Transfers)
+			_ = rules.VerifyEach(pointers(b.Transfers))
 		}
 	})
 }

@@ -45,7 +45,7 @@ func (r *Rules) Sign(t *types.Transfer, key stdlib.PrivateKey) {
 // transfer that is at fault by its index in ts.
 func (r *Rules) VerifySignatures(ts []types.Transfer, known func(i int) bool) error {
 	var err error
-	r.verify(ts, known, func(i int) bool {
+	r.verify(len(ts), func(i int) *types.Transfer { return &ts[i] }, known, func(i int) bool {
 		err = fmt.Errorf("transfer %d: %w", i, r.signatureError(&ts[i]))
 		return false
 	})
@@ -55,10 +55,10 @@ func (r *Rules) VerifySignatures(ts []types.Transfer, known func(i int) bool) er
 // VerifyEach is VerifySignatures for transfers that have nothing to do with one
 // another: the answer has an error or nil for each of ts, and a bad signature
 // spoils no other's answer.
-func (r *Rules) VerifyEach(ts []types.Transfer) []error {
+func (r *Rules) VerifyEach(ts []*types.Transfer) []error {
 	errs := make([]error, len(ts))
-	r.verify(ts, nil, func(i int) bool {
-		errs[i] = r.signatureError(&ts[i])
+	r.verify(len(ts), func(i int) *types.Transfer { return ts[i] }, nil, func(i int) bool {
+		errs[i] = r.signatureError(ts[i])
 		return true
 	})
 	return errs
@@ -71,24 +71,25 @@ func (r *Rules) signatureError(t *types.Transfer) error {
 	return fmt.Errorf("%w: %x by sender %x", ErrSignature, t.Signature, t.Sender)
 }
 
-// verify calls bad with the index of each transfer whose signature is not valid,
+// verify calls bad with the index of each of n transfers whose signature is not valid,
 // in order, until bad returns false.
-func (r *Rules) verify(ts []types.Transfer, known func(i int) bool, bad func(i int) bool) {
+func (r *Rules) verify(n int, at func(i int) *types.Transfer, known, bad func(i int) bool) {
 	if !r.Signatures {
-		for i := range ts {
-			if ts[i].Signature != ([types.SignatureSize]byte{}) && !bad(i) {
+		for i := range n {
+			if at(i).Signature != ([types.SignatureSize]byte{}) && !bad(i) {
 				return
 			}
 		}
 		return
 	}
-	b := newBatch(min(len(ts), maxBatch))
+	b := newBatch(min(n, maxBatch))
 	var key [32]byte
 	message := make([]byte, 0, maxSignedMessage)
-	for i := range ts {
+	for i := range n {
 		if known == nil || !known(i) {
-			message = r.SigningMessage(message[:0], &ts[i])
-			b.add(i, append(key[:0], ts[i].Sender...), message, ts[i].Signature[:])
+			t := at(i)
+			message = r.SigningMessage(message[:0], t)
+			b.add(i, append(key[:0], t.Sender...), message, t.Signature[:])
 		}
 		if len(b.indexes) == maxBatch && !b.verify(bad) {
 			return

@@ -416,7 +416,7 @@ func TestVerifySignaturesNamesTheFirst(t *testing.T) {
 		if prefix := fmt.Sprintf("transfer %d: ", at[0]); !errors.Is(err, ErrSignature) || !strings.HasPrefix(err.Error(), prefix) {
 			t.Errorf("bad %v: %v", at, err)
 		}
-		for i, err := range rules.VerifyEach(ts) {
+		for i, err := range rules.VerifyEach(pointers(ts)) {
 			if bad := slices.Contains(at, i); errors.Is(err, ErrSignature) != bad {
 				t.Errorf("bad %v: transfer %d: %v", at, i, err)
 			}
@@ -450,7 +450,7 @@ func TestNetworkWithoutSignatures(t *testing.T) {
 	if err := rules.VerifySignatures(ts, nil); !errors.Is(err, ErrUnexpectedSignature) || !strings.HasPrefix(err.Error(), "transfer 3: ") {
 		t.Error(err)
 	}
-	for i, err := range rules.VerifyEach(ts) {
+	for i, err := range rules.VerifyEach(pointers(ts)) {
 		if errors.Is(err, ErrUnexpectedSignature) != (i == 3) {
 			t.Errorf("transfer %d: %v", i, err)
 		}
@@ -459,4 +459,12 @@ func TestNetworkWithoutSignatures(t *testing.T) {
 	if err := rules.VerifySignatures(ts, nil); err != nil {
 		t.Error(err)
 	}
+}
+
+func pointers(ts []types.Transfer) []*types.Transfer {
+	all := make([]*types.Transfer, len(ts))
+	for i := range ts {
+		all[i] = &ts[i]
+	}
+	return all
 }

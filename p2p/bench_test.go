@@ -82,7 +82,11 @@ func (s *source) transfers(count int) []types.Transfer {
 func addAll(t testing.TB, m *chain.Manager, all []types.Transfer) {
 	t.Helper()
 	for some := range slices.Chunk(all, 1000) {
-		answers, err := m.AddTransfers(t.Context(), some)
+		each := make([]*types.Transfer, len(some))
+		for i := range some {
+			each[i] = &some[i]
+		}
+		answers, err := m.AddTransfers(t.Context(), each)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -306,11 +306,12 @@ var errOwn = errors.New("this node's own")
 // pool offers transfers of a peer to the pool and returns those that were new to it.
 // The error is the peer's fault, or errOwn.
 func (n *Network) pool(ctx context.Context, all []types.Transfer) (fresh []types.Transfer, err error) {
-	unknown := make([]types.Transfer, 0, len(all))
+	unknown := make([]*types.Transfer, 0, len(all))
 	for i := range all {
 		id := all[i].ID()
 		if _, pending := n.chain.Pending(id); !pending {
-			unknown = append(unknown, all[i])
+			t := all[i] // by itself: the pool keeps it
+			unknown = append(unknown, &t)
 			n.gossip.passed.add(id) // before the announcer can see it
 		}
 	}
@@ -325,7 +326,7 @@ func (n *Network) pool(ctx context.Context, all []types.Transfer) (fresh []types
 	for i, a := range answers {
 		switch {
 		case a.Err == nil && !a.Receipt.Mined:
-			fresh = append(fresh, unknown[i])
+			fresh = append(fresh, *unknown[i])
 		case a.Err != nil:
 			n.gossip.passed.remove(unknown[i].ID()) // it may become good
 			for _, e := range atFault {
