@@ -253,3 +253,18 @@ func TestMemoHex(t *testing.T) {
 		n.post("/v1/transactions", `{"sender":"a","recipient":"b","amount":1,`+body+`}`).refused(422, "memo_hex")
 	}
 }
+
+func TestAccepted(t *testing.T) {
+	for _, c := range []struct {
+		receipt chain.Receipt
+		status  client.State
+	}{
+		{chain.Receipt{ID: types.Hash{1, 2, 31: 3}, NextHeight: 7}, client.Pending},
+		{chain.Receipt{ID: types.Hash{0xfe}, NextHeight: 1<<32 - 1, Mined: true}, client.Confirmed},
+	} {
+		want := encoded(t, client.Accepted{ID: c.receipt.ID, Status: c.status, BlockIndex: c.receipt.NextHeight})
+		if got := string(appendAccepted(nil, c.receipt)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

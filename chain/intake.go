@@ -102,9 +102,9 @@ type Answer struct {
 }
 
 // AddTransfers is AddTransfer for several transfers, which share what they wait
-// for. The pool keeps them, so that they must not change any more, nor be parts of
-// something larger. There is an answer for each, in order, unless the error says that there is
-// none at all: ErrClosed, or that of ctx.
+// for. The pool keeps them: they must not change any more, nor be parts of something
+// larger, which it would keep too. There is an answer for each, in order, unless the
+// error says that there is none at all: ErrClosed, or that of ctx.
 func (m *Manager) AddTransfers(ctx context.Context, ts []*types.Transfer) ([]Answer, error) {
 	answers := make([]Answer, 0, len(ts))
 	for some := range slices.Chunk(ts, maxIntake) {
