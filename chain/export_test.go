@@ -20,3 +20,9 @@ func OnCommit(t *testing.T, snap func() *vfs.MemFS) *[]*vfs.MemFS {
 	t.Cleanup(func() { committed = func() {} })
 	return &all
 }
+
+// OnEntering calls move before some of a round of transfers enter the pool.
+func OnEntering(t *testing.T, move func()) {
+	entering = move
+	t.Cleanup(func() { entering = func() {} })
+}

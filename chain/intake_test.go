@@ -202,3 +202,83 @@ func TestCallsOfAllSizes(t *testing.T) {
 		t.Errorf("%d are pending after a restart, %d before", got, pending)
 	}
 }
+
+// What is verified ahead of its turn enters the pool when the round before it is on
+// disk, and not earlier.
+func TestNextRoundWaits(t *testing.T) {
+	f, disk := newStuckFixture(t)
+	disk.hold()
+	var calls sync.WaitGroup
+	call := func(from, to uint64) {
+		var ts []*types.Transfer
+		for i := from; i < to; i++ {
+			p := pay("x", "y", 1, i)
+			ts = append(ts, &p)
+		}
+		calls.Go(func() {
+			answers, err := f.AddTransfers(context.Background(), ts)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, a := range answers {
+				if a.Err != nil {
+					t.Error(a.Err)
+				}
+			}
+		})
+	}
+	call(0, 1)
+	for f.Pool().Transfers == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	call(0, 600)
+	call(600, 1200)
+	time.Sleep(100 * time.Millisecond)
+	if n := f.Pool().Transfers; n != 1 {
+		t.Errorf("%d are pending while the first is being recorded", n)
+	}
+	disk.release()
+	calls.Wait()
+	if n := f.Pool().Transfers; n != 1200 {
+		t.Errorf("%d are pending", n)
+	}
+}
+
+// When the tip moves while a round goes into the pool, the rest of it is looked at
+// anew.
+//
+//	genesis ── a1{150}
+func TestTipMovesWithinARound(t *testing.T) {
+	f := newFixture(t, nil)
+	ts := make([]*types.Transfer, 200)
+	for i := range ts {
+		p := pay("x", "y", 1, uint64(i))
+		ts[i] = &p
+	}
+	f.Add("a1", chaintest.Genesis, chaintest.Spec{Transfers: []types.Transfer{*ts[150]}})
+	times := 0
+	chain.OnEntering(t, func() {
+		if times++; times == 2 {
+			f.mustAdd("a1")
+		}
+	})
+	answers, err := f.AddTransfers(t.Context(), ts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range answers {
+		want := chain.Receipt{ID: ts[i].ID(), NextHeight: 2}
+		switch {
+		case i < 64:
+			want.NextHeight = 1
+		case i == 150:
+			want.NextHeight, want.Mined = 1, true
+		}
+		if a.Err != nil || a.Receipt != want {
+			t.Errorf("transfer %d: %+v, %v", i, a.Receipt, a.Err)
+		}
+	}
+	if n := f.Pool().Transfers; n != 199 {
+		t.Errorf("%d are pending", n)
+	}
+}
