@@ -35,16 +35,7 @@ func parseSubmission(rules *consensus.Rules, o *jsonobject.Object, signs bool) (
 			"so expiry, salt and signature are needed (docs/protocol.md, section 4, says what is signed)", rules.Name)
 	}
 	s := submission{expiry: f.has("expiry"), salt: f.has("salt"), fee: f.has("fee"), signature: f.has("signature")}
-	signed := rules.Signatures && s.signature
-	t := &s.transfer
-	read(&f, "sender", true, &t.Sender, accountOf)
-	read(&f, "recipient", true, &t.Recipient, accountOf)
-	read(&f, "amount", true, &t.Amount, amountOf)
-	read(&f, "fee", false, &t.Fee, amountOf)
-	read(&f, "memo", false, &t.Memo, memoOf)
-	read(&f, "expiry", signed, &t.Expiry, heightOf)
-	read(&f, "salt", signed, &t.Salt, saltOf)
-	read(&f, "signature", signed, &t.Signature, signatureOf)
+	f.transfer(&s.transfer, amountOf, rules.Signatures && s.signature)
 	return s, f.err
 }
 
@@ -57,6 +48,19 @@ type fields struct {
 }
 
 func (f *fields) has(key string) bool { return f.o.Values[key] != nil }
+
+// transfer reads what both forms of a transfer have, amounts as amount reads them. What
+// a signature covers and cannot be chosen here is wanted of one that is signed.
+func (f *fields) transfer(t *types.Transfer, amount func(f *fields, key string) (uint64, error), signed bool) {
+	read(f, "sender", true, &t.Sender, accountOf)
+	read(f, "recipient", true, &t.Recipient, accountOf)
+	read(f, "amount", true, &t.Amount, amount)
+	read(f, "fee", false, &t.Fee, amount)
+	read(f, "memo", false, &t.Memo, memoOf)
+	read(f, "expiry", signed, &t.Expiry, heightOf)
+	read(f, "salt", signed, &t.Salt, saltOf)
+	read(f, "signature", signed, &t.Signature, signatureOf)
+}
 
 // read parses the value under a key that is wanted or there, unless one before it was
 // at fault.

@@ -23,7 +23,8 @@ const (
 	maxLine = 8 << 10
 )
 
-// streamReaders are used again: each is larger than most requests.
+// streamReaders are used again: each is larger than most requests. One holds any
+// encoding whole, whose length is of 16 bits.
 var streamReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
 
 // submitMany answers POST /v1/transactions/stream. It takes as many transfers as have
@@ -95,7 +96,7 @@ type received struct {
 // take waits for a transfer and returns it with those that have arrived by then.
 // An error that is not about one transfer ends the stream: io.EOF in good order.
 func (t *transfers) take() (batch []received, end error) {
-	_ = t.w.control.SetReadDeadline(time.Now().Add(t.w.stall))
+	_ = t.w.control.SetReadDeadline(time.Now().Add(t.w.stall)) // for the first: the others are there
 	for len(batch) < t.most && (len(batch) == 0 || t.arrived()) {
 		transfer, err := t.next()
 		var broken *brokenStream

@@ -217,17 +217,10 @@ func (s *server) parseTransfer(o *jsonobject.Object) (types.Transfer, error) {
 	}
 	var sub submission
 	t := &sub.transfer
-	f, signed := fields{rules: s.rules, o: o}, s.rules.Signatures
+	f := fields{rules: s.rules, o: o}
 	sub.expiry, sub.salt = f.has("expiry"), f.has("salt")
-	read(&f, "sender", true, &t.Sender, accountOf)
-	read(&f, "recipient", true, &t.Recipient, accountOf)
-	read(&f, "amount", true, &t.Amount, unitsOf)
-	read(&f, "fee", false, &t.Fee, unitsOf)
-	read(&f, "expiry", signed, &t.Expiry, heightOf)
-	read(&f, "salt", signed, &t.Salt, saltOf)
-	read(&f, "memo", false, &t.Memo, memoOf)
+	f.transfer(t, unitsOf, s.rules.Signatures)
 	read(&f, "memo_hex", false, &t.Memo, memoHexOf)
-	read(&f, "signature", signed, &t.Signature, signatureOf)
 	if f.err != nil {
 		return types.Transfer{}, f.err
 	}

@@ -210,6 +210,7 @@ type sharedLog struct {
 // part is what is written in one turn.
 type part struct {
 	bytes []byte
+	begun bool          // somebody is to write it
 	done  chan struct{} // closed when it is on disk, or err says why not
 	err   error
 }
@@ -220,7 +221,8 @@ func newPart() *part { return &part{done: make(chan struct{})} }
 func (l *sharedLog) add(b []byte) error {
 	l.mu.Lock()
 	p := l.next
-	first := p.bytes == nil
+	first := !p.begun
+	p.begun = true
 	p.bytes = append(p.bytes, b...)
 	l.mu.Unlock()
 	if !first { // who does the work

@@ -103,9 +103,10 @@ type Pool struct {
 	byRecipient *tree                 // by a hash of the recipient, then arrival
 	senders     map[types.Account]Sum // what the pending transfers of each take from it
 
-	// What these are for is written down at once, and they are used again.
-	applied consensus.Balances // of affords
-	wanted  struct {           // of same
+	// Room that is used again and again, so that no two calls may run at once, not
+	// even of those that only look.
+	applied consensus.Balances // by affords
+	wanted  struct {           // by same
 		entry    Entry
 		transfer types.Transfer
 	}
